@@ -1,0 +1,1 @@
+//! The ways a database server asks whether a login is allowed.

@@ -1,0 +1,1 @@
+//! Database servers: found, initialised, started, configured, stopped.
