@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Puts a built Countersign into the system, or takes it out.
+#
+#   scripts/install.sh all BUILD_DIR      binary, PAM module and service file, systemd unit
+#   scripts/install.sh pam BUILD_DIR      PAM module and service file only
+#   scripts/install.sh remove             all of it; a PAM service file changed by hand stays
+#
+# BUILD_DIR is where cargo left `countersign` and `libpam_countersign.so`, such as target/release.
+# PREFIX (/usr/local) is for the binary and the unit; DESTDIR goes before every path, for packagers.
+set -euo pipefail
+
+scripts=$(cd "$(dirname "$0")" && pwd)
+prefix=${PREFIX:-/usr/local}
+destdir=${DESTDIR:-}
+
+main() {
+    local action=${1:-} build=${2:-}
+    case $action in
+        all | pam) [ -d "$build" ] || fail "\`$build\` is not a folder: expected where cargo built, such as target/release" ;;
+        remove) ;;
+        *) sed -nE '2,/^set /s/^# ?//p' "$0" >&2; exit 2 ;;
+    esac
+    local security service="$destdir/etc/pam.d/countersign" unit="$destdir$prefix/lib/systemd/system/countersign.service"
+    security=$destdir$(security_dir)
+
+    case $action in
+        all)
+            put 755 "$build/countersign" "$destdir$prefix/bin/countersign"
+            put_pam "$build" "$security" "$service"
+            sed "s|@PREFIX@|$prefix|g" "$scripts/countersign.service" | put 644 - "$unit"
+            reload_units
+            ;;
+        pam) put_pam "$build" "$security" "$service" ;;
+        remove)
+            drop "$destdir$prefix/bin/countersign"
+            drop "$security/pam_countersign.so"
+            if [ -e "$service" ] && ! pam_service | cmp -s - "$service"; then
+                echo "kept $service: it was changed by hand"
+            else
+                drop "$service"
+            fi
+            drop "$unit"
+            reload_units
+            ;;
+    esac
+}
+
+fail() {
+    echo "install: $*" >&2
+    exit 1
+}
+
+# put MODE SOURCE TARGET: complete or not at all. A module that is mapped by running database servers must be replaced
+# by another file, never overwritten.
+put() {
+    [ "$2" = - ] || [ -f "$2" ] || fail "$2 is not there: build it first (make release)"
+    mkdir -p "$(dirname "$3")" || fail "cannot write to $(dirname "$3"): run as root, or set PREFIX or DESTDIR"
+    local new
+    new=$(mktemp "$3.XXXXXX") || fail "cannot write to $(dirname "$3"): run as root, or set PREFIX or DESTDIR"
+    if [ "$2" = - ]; then cat >"$new"; else cat "$2" >"$new"; fi
+    chmod "$1" "$new"
+    if cmp -s "$new" "$3"; then
+        rm -f "$new"
+    else
+        mv -f "$new" "$3"
+        echo "installed $3"
+    fi
+}
+
+drop() {
+    [ -e "$1" ] || return 0
+    rm -f "$1"
+    echo "removed $1"
+}
+
+put_pam() {
+    put 755 "$1/libpam_countersign.so" "$2/pam_countersign.so"
+    if [ -e "$3" ] && ! pam_service | cmp -s - "$3"; then
+        echo "kept $3: it was changed by hand"
+    else
+        pam_service | put 644 - "$3"
+    fi
+}
+
+# What `pamservice=countersign` in pg_hba.conf refers to.
+pam_service() {
+    cat <<'SERVICE'
+# Database logins with IAM tokens: the module asks Countersign, and refuses if it gets no answer.
+auth     required  pam_countersign.so
+account  required  pam_countersign.so
+SERVICE
+}
+
+# Where libpam looks for modules: beside pam_unix.so.
+security_dir() {
+    local triplet dir
+    triplet=$(gcc -print-multiarch 2>/dev/null || true)
+    for dir in /lib/"${triplet:-none}"/security /usr/lib/"${triplet:-none}"/security /lib/*-linux-gnu*/security \
+        /usr/lib64/security /lib64/security /lib/security; do
+        if [ -e "$dir/pam_unix.so" ]; then
+            echo "$dir"
+            return
+        fi
+    done
+    fail "found no folder with pam_unix.so: is PAM installed?"
+}
+
+# Only for the running system, and only where systemd runs it.
+reload_units() {
+    if [ -z "$destdir" ] && [ -d /run/systemd/system ]; then
+        systemctl daemon-reload
+    fi
+}
+
+main "$@"
