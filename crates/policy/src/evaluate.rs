@@ -1,0 +1,159 @@
+//! The decision of one policy about one request: linear, without allocation, without a lock.
+//!
+//! How the decisions of many policies are combined (boundaries, sessions, service control) is not known here.
+
+use thiserror::Error;
+
+use crate::compile::{Policy, Range, Scope, Statement};
+use crate::document::Effect;
+use crate::pattern::{Case, ResourcePattern};
+use crate::trust::Principal;
+
+/// What is asked: may this action be done to this resource?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Request<'a> {
+    /// `rds-db:connect`; compared without case.
+    pub action: &'a str,
+    /// What it is done to; compared by case.
+    pub resource: Resource<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// A request for `action` on `resource`.
+    pub fn new(action: &'a str, resource: Resource<'a>) -> Self {
+        Self { action, resource }
+    }
+}
+
+/// The resource of a request: the parts of its ARN, or [`Resource::any`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resource<'a> {
+    /// `aws`
+    pub partition: &'a str,
+    /// `rds-db`; empty only in [`Resource::any`].
+    pub service: &'a str,
+    /// `us-east-1`; empty for global services.
+    pub region: &'a str,
+    /// Twelve digits, or empty.
+    pub account: &'a str,
+    /// The rest of the ARN, colons and slashes included: `dbuser:db-ABC/jane`.
+    pub resource: &'a str,
+}
+
+/// A text that is not the ARN of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` is not an ARN: expected `arn:partition:service:region:account:resource` or `*`")]
+pub struct NotAnArn(pub String);
+
+impl<'a> Resource<'a> {
+    /// The parts of a complete ARN; `*` is [`Resource::any`].
+    ///
+    /// # Errors
+    /// [`NotAnArn`] where there are fewer than six parts, another first word than `arn`, or no service.
+    pub fn parse(arn: &'a str) -> Result<Self, NotAnArn> {
+        if arn == "*" {
+            return Ok(Self::any());
+        }
+        let parse = || {
+            let mut parts = arn.splitn(6, ':');
+            let head = parts.next()?;
+            let (partition, service, region) = (parts.next()?, parts.next()?, parts.next()?);
+            let (account, resource) = (parts.next()?, parts.next()?);
+            (head == "arn" && !service.is_empty()).then_some(Self {
+                partition,
+                service,
+                region,
+                account,
+                resource,
+            })
+        };
+        parse().ok_or_else(|| NotAnArn(arn.to_owned()))
+    }
+
+    /// The resource of calls that AWS authorizes on `*` only, such as lists. Of all patterns only the literal `*`
+    /// matches it: not `arn:aws:rds:*:*:*`, whatever it would cover. So a `NotResource` of ARNs always applies.
+    pub fn any() -> Self {
+        Self { partition: "", service: "", region: "", account: "", resource: "*" }
+    }
+
+    fn is_any(&self) -> bool {
+        self.service.is_empty()
+    }
+}
+
+/// What one policy says about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Outcome {
+    /// No statement applies.
+    NoMatch,
+    /// This is the first statement that allows, and none denies.
+    Allow(StatementRef),
+    /// This is the first statement that denies; others may allow, in vain.
+    Deny(StatementRef),
+}
+
+/// A statement of the policy that was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StatementRef {
+    /// Its position, counted from 0.
+    pub index: u16,
+}
+
+impl Policy {
+    /// What this policy says about the request. A trust policy says nothing here: see
+    /// [`Policy::evaluate_trust`].
+    pub fn evaluate(&self, request: &Request<'_>) -> Outcome {
+        let mut outcome = Outcome::NoMatch;
+        for (statement, here) in self.statements() {
+            let undecided = outcome == Outcome::NoMatch || statement.effect == Effect::Deny;
+            if !undecided
+                || !self.action_applies(statement, request.action)
+                || !self.resource_applies(statement, &request.resource)
+            {
+                continue;
+            }
+            match statement.effect {
+                Effect::Deny => return Outcome::Deny(here),
+                Effect::Allow => outcome = Outcome::Allow(here),
+            }
+        }
+        outcome
+    }
+
+    pub(crate) fn statements(&self) -> impl Iterator<Item = (&Statement, StatementRef)> {
+        // A document of the greatest size holds a few thousand statements.
+        self.statements.iter().zip((0..=u16::MAX).map(|index| StatementRef { index }))
+    }
+
+    pub(crate) fn action_applies(&self, statement: &Statement, action: &str) -> bool {
+        let listed = statement.actions;
+        let mut patterns = listed.range.get(&self.actions).iter();
+        patterns.any(|pattern| pattern.matches(&self.text, action, Case::Folded)) != listed.negated
+    }
+
+    fn resource_applies(&self, statement: &Statement, resource: &Resource<'_>) -> bool {
+        let Scope::Resources(listed) = statement.scope else { return false };
+        let mut patterns = listed.range.get(&self.resources).iter();
+        patterns.any(|pattern| self.resource_matches(pattern, resource)) != listed.negated
+    }
+
+    fn resource_matches(&self, pattern: &ResourcePattern, resource: &Resource<'_>) -> bool {
+        let ResourcePattern::Arn(segments) = pattern else { return true };
+        if resource.is_any() {
+            return false;
+        }
+        let Resource { partition, service, region, account, resource } = *resource;
+        // From the end, where patterns and requests differ most.
+        segments
+            .iter()
+            .zip([partition, service, region, account, resource])
+            .rev()
+            .all(|(segment, part)| segment.matches(&self.text, part, Case::Sensitive))
+    }
+
+    pub(crate) fn principals_of(&self, range: Range) -> impl Iterator<Item = &Principal> {
+        range.get(&self.principals).iter()
+    }
+}

@@ -1,0 +1,235 @@
+//! Wildcard patterns and the ARN-shaped patterns of `Resource`, encoded once and matched in linear space.
+//!
+//! In an encoded pattern a wildcard is a byte that UTF-8 never uses, so a literal `*` (written `${*}`, or the
+//! value of a variable) can never be taken for one. Matching walks both sides with one retry point, the last
+//! `*`: at worst the product of the lengths, never exponential. Nothing allocates while matching.
+
+const ANY_RUN: u8 = 0xff;
+const ANY_ONE: u8 = 0xfe;
+
+/// Whether letters of the ASCII alphabet are compared by case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Case {
+    Sensitive,
+    Folded,
+}
+
+/// An encoded pattern: a place in the text of its policy, with what is known about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    start: u32,
+    len: u32,
+    shape: Shape,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// `*`
+    Anything,
+    /// No wildcard.
+    Literal,
+    Wild,
+}
+
+/// One entry of `Resource` or `NotResource`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResourcePattern {
+    /// `*`: any resource, and calls that have none.
+    Everything,
+    /// Partition, service, region, account, resource: matched one by one, so that no wildcard crosses a colon of
+    /// the first five; the last takes the rest, colons and slashes included.
+    Arn([Pattern; 5]),
+}
+
+/// The encoded patterns of a policy, one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Encoder {
+    pub(crate) text: Vec<u8>,
+}
+
+impl Encoder {
+    pub(crate) fn pattern(&mut self, source: &str, case: Case) -> Pattern {
+        let start = self.text.len();
+        let mut wild = false;
+        for byte in source.bytes() {
+            match byte {
+                // Two runs are one: without this, `**` would retry for nothing.
+                b'*' if self.text.len() > start && self.text.last() == Some(&ANY_RUN) => {}
+                b'*' => {
+                    wild = true;
+                    self.text.push(ANY_RUN);
+                }
+                b'?' => {
+                    wild = true;
+                    self.text.push(ANY_ONE);
+                }
+                _ if case == Case::Folded => self.text.push(byte.to_ascii_lowercase()),
+                _ => self.text.push(byte),
+            }
+        }
+        let shape = match self.text.get(start..) {
+            Some([ANY_RUN]) => Shape::Anything,
+            _ if wild => Shape::Wild,
+            _ => Shape::Literal,
+        };
+        self.place(start, shape)
+    }
+
+    pub(crate) fn literal(&mut self, source: &str) -> Pattern {
+        let start = self.text.len();
+        self.text.extend_from_slice(source.as_bytes());
+        self.place(start, Shape::Literal)
+    }
+
+    /// `source` is a validated resource; what an incomplete ARN leaves out is `*`.
+    pub(crate) fn resource(&mut self, source: &str) -> ResourcePattern {
+        if source == "*" {
+            return ResourcePattern::Everything;
+        }
+        let mut parts = source.splitn(6, ':').skip(1);
+        ResourcePattern::Arn(std::array::from_fn(|_| {
+            self.pattern(parts.next().unwrap_or("*"), Case::Sensitive)
+        }))
+    }
+
+    fn place(&self, start: usize, shape: Shape) -> Pattern {
+        // Documents are far below 4 GiB; were one not, an out-of-range pattern matches nothing.
+        let start = u32::try_from(start).unwrap_or(u32::MAX);
+        let end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        Pattern { start, len: end - start, shape }
+    }
+}
+
+impl Pattern {
+    /// `text` is the policy's; with [`Case::Folded`] the pattern was encoded so too.
+    pub(crate) fn matches(self, text: &[u8], subject: &str, case: Case) -> bool {
+        match (self.shape, case) {
+            (Shape::Anything, _) => true,
+            (Shape::Literal, Case::Sensitive) => self.bytes(text) == Some(subject.as_bytes()),
+            (Shape::Literal, Case::Folded) => {
+                self.bytes(text).is_some_and(|literal| literal.eq_ignore_ascii_case(subject.as_bytes()))
+            }
+            (Shape::Wild, Case::Sensitive) => {
+                self.bytes(text).is_some_and(|p| matches_wild::<false>(p, subject.as_bytes()))
+            }
+            (Shape::Wild, Case::Folded) => {
+                self.bytes(text).is_some_and(|p| matches_wild::<true>(p, subject.as_bytes()))
+            }
+        }
+    }
+
+    pub(crate) fn bytes(self, text: &[u8]) -> Option<&[u8]> {
+        let start = self.start as usize;
+        text.get(start..start + self.len as usize)
+    }
+}
+
+/// Matches a pattern as written, for the rules of documents: not for requests.
+pub(crate) fn matches(source: &str, subject: &str) -> bool {
+    let mut encoder = Encoder::default();
+    encoder.pattern(source, Case::Sensitive).matches(&encoder.text, subject, Case::Sensitive)
+}
+
+fn matches_wild<const FOLD: bool>(pattern: &[u8], subject: &[u8]) -> bool {
+    let (mut p, mut s) = (0, 0);
+    // Behind the last `*`, and how much of the subject that `*` has taken so far.
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        match (pattern.get(p), subject.get(s)) {
+            (None, None) => return true,
+            (Some(&ANY_RUN), _) => {
+                p += 1;
+                if p == pattern.len() {
+                    return true;
+                }
+                retry = Some((p, s));
+                continue;
+            }
+            (Some(&ANY_ONE), Some(&lead)) => {
+                p += 1;
+                s += char_len(lead);
+                continue;
+            }
+            (Some(&want), Some(&got)) if want == if FOLD { got.to_ascii_lowercase() } else { got } => {
+                p += 1;
+                s += 1;
+                continue;
+            }
+            _ => {}
+        }
+        // The run grows by whole characters, so that `?` never meets half of one.
+        let Some((behind, taken)) = retry else { return false };
+        let Some(&lead) = subject.get(taken) else { return false };
+        p = behind;
+        s = taken + char_len(lead);
+        retry = Some((p, s));
+    }
+}
+
+fn char_len(lead: u8) -> usize {
+    match lead {
+        0xf0.. => 4,
+        0xe0.. => 3,
+        0xc0.. => 2,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition, character by character.
+    fn naive(pattern: &[char], subject: &[char]) -> bool {
+        match (pattern.split_first(), subject.split_first()) {
+            (None, None) => true,
+            (Some(('*', rest)), _) => (0..=subject.len()).any(|n| naive(rest, &subject[n..])),
+            (Some(('?', rest)), Some((_, tail))) => naive(rest, tail),
+            (Some((want, rest)), Some((got, tail))) => want == got && naive(rest, tail),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_definition(pattern in "[abé*?€😀]{0,8}", subject in "[abé€😀]{0,10}") {
+            let p: Vec<char> = pattern.chars().collect();
+            let s: Vec<char> = subject.chars().collect();
+            prop_assert_eq!(matches(&pattern, &subject), naive(&p, &s));
+        }
+
+        #[test]
+        fn folding_ignores_the_case_of_both_sides(pattern in "[aAbB:*?]{0,8}", subject in "[aAbB:]{0,10}") {
+            let mut encoder = Encoder::default();
+            let folded = encoder.pattern(&pattern, Case::Folded);
+            prop_assert_eq!(
+                folded.matches(&encoder.text, &subject, Case::Folded),
+                matches(&pattern.to_lowercase(), &subject.to_lowercase())
+            );
+        }
+    }
+
+    #[test]
+    fn a_question_mark_is_one_character_not_one_byte() {
+        assert!(matches("?", "é"));
+        assert!(!matches("??", "é"));
+        assert!(!matches("*??", "é"));
+        assert!(matches("*?", "€é"));
+    }
+
+    #[test]
+    fn many_stars_cost_the_product_of_the_lengths_at_most() {
+        // Exponential or cubic matching would not come back from this.
+        let pattern = "*a".repeat(30_000) + "b";
+        assert!(!matches(&pattern, &"a".repeat(60_000)));
+    }
+
+    #[test]
+    fn a_literal_is_never_a_wildcard() {
+        let mut encoder = Encoder::default();
+        let star = encoder.literal("*");
+        assert!(star.matches(&encoder.text, "*", Case::Sensitive));
+        assert!(!star.matches(&encoder.text, "x", Case::Sensitive));
+    }
+}
