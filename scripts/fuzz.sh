@@ -11,7 +11,12 @@ export RUSTC_BOOTSTRAP=1
 
 seconds=${SECONDS_EACH:-60}
 [ "${SHORT:-}" != 1 ] || seconds=5
-[ $# -gt 0 ] || set -- $(for file in fuzz/fuzz_targets/*.rs; do basename "$file" .rs; done)
+shopt -s failglob
+if [ $# -eq 0 ]; then
+    set -- fuzz/fuzz_targets/*.rs
+    set -- "${@##*/}"
+    set -- "${@%.rs}"
+fi
 
 for target in "$@"; do
     echo "fuzz: $target for ${seconds} s"
