@@ -125,7 +125,12 @@ impl Database {
 
     /// Whether a token for this host and port is meant for this database. Hosts are compared without regard to case.
     pub fn answers_at(&self, host: &str, port: u16) -> bool {
-        self.endpoints.iter().any(|e| e.port == port && e.host.eq_ignore_ascii_case(host))
+        self.endpoint(host, port).is_some()
+    }
+
+    /// The endpoint with this host, in any case, and port.
+    pub fn endpoint(&self, host: &str, port: u16) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|e| e.port == port && e.host.eq_ignore_ascii_case(host))
     }
 }
 

@@ -1,0 +1,145 @@
+//! May this token log in as this user at this database, now? The question that every door asks.
+//!
+//! Pure: a snapshot, a clock reading and a request go in, a decision comes out; no I/O, no lock, and no allocation on the
+//! way to an answer.
+
+use crate::credential::Credential;
+use crate::decision::{Allowed, Decision, Reason, Refused};
+use crate::{AccessKeyId, Authorization, Database, Denial, Snapshot};
+use sigv4::rds_token::{Token, TokenError};
+use sigv4::{Decoy, Timestamp};
+
+/// The action that a policy must allow.
+pub const CONNECT_ACTION: &str = "rds-db:connect";
+
+/// A login, as a door reports it.
+#[derive(Clone, Copy)]
+pub struct ConnectRequest<'a> {
+    /// The resource id of the database that asks: `db-...` or `cluster-...`.
+    pub database: &'a str,
+    /// The user that the client wants to be, exactly as the server has it.
+    pub user: &'a str,
+    /// What the client sent as the password.
+    pub token: &'a str,
+}
+
+/// Decides a login by the rules of "What a server accepts": the token is well-formed, for this database, region and user,
+/// in its time, signed by an active key whose principal may `rds-db:connect`.
+pub fn may_connect<'s>(snapshot: &'s Snapshot, now: Timestamp, request: &ConnectRequest<'_>) -> Decision<'s> {
+    let mut refused = Refused {
+        reason: Reason::UnknownDatabase,
+        principal: None,
+        key: None,
+        decided_by: None,
+        revision: snapshot.revision(),
+    };
+    match decide(snapshot, now, request, &mut refused) {
+        Ok(allowed) => Decision::Allowed(allowed),
+        Err(reason) => Decision::Refused(Refused { reason, ..refused }),
+    }
+}
+
+fn decide<'s>(
+    snapshot: &'s Snapshot,
+    now: Timestamp,
+    request: &ConnectRequest<'_>,
+    refused: &mut Refused<'s>,
+) -> Result<Allowed<'s>, Reason> {
+    let database = snapshot.database(request.database).ok_or(Reason::UnknownDatabase)?;
+    if !database.iam_enabled {
+        return Err(Reason::IamDisabled);
+    }
+    let token = Token::parse(request.token).map_err(Reason::Token)?;
+    let id = token.access_key_id().parse::<AccessKeyId>().ok();
+    refused.key = id;
+    meant_for(&token, database, request.user)?;
+    token.check_time(now).map_err(Reason::Token)?;
+
+    let credential = id.and_then(|id| snapshot.credential(&id));
+    let credential = authentic(&token, database, credential, snapshot.decoy())?;
+    let principal = snapshot.principal(credential).ok_or(Reason::PrincipalGone)?;
+    refused.principal = Some(principal.arn.as_str());
+    still_valid(&token, credential, now)?;
+
+    let mut buffer = [0; NAME_BUFFER];
+    let resource = policy::Resource {
+        partition: database.region.partition(),
+        service: "rds-db",
+        region: database.region.as_str(),
+        account: database.account.as_str(),
+        resource: joined(&mut buffer, &database.dbuser_prefix, request.user).ok_or(Reason::WrongUser)?,
+    };
+    let question = policy::Request::new(CONNECT_ACTION, resource);
+    match snapshot.authorize(&principal, &question) {
+        Authorization::Allowed(decided_by) => Ok(Allowed {
+            principal: principal.arn.as_str(),
+            key: credential.id,
+            decided_by,
+            revision: snapshot.revision(),
+        }),
+        Authorization::Denied(Denial::Implicit) => Err(Reason::NotAuthorized),
+        Authorization::Denied(Denial::Explicit(statement)) => {
+            refused.decided_by = Some(statement);
+            Err(Reason::ExplicitDeny)
+        }
+        Authorization::Denied(Denial::Unreadable { .. }) => Err(Reason::UnreadablePolicy),
+    }
+}
+
+/// What was signed is this database's endpoint and region, and the user that logs in. What the client dialled does not
+/// matter.
+fn meant_for(token: &Token<'_>, database: &Database, user: &str) -> Result<(), Reason> {
+    if !database.answers_at(token.host(), token.port()) {
+        return Err(Reason::WrongEndpoint);
+    }
+    if token.region() != database.region.as_str() {
+        return Err(Reason::WrongRegion);
+    }
+    if !token.user_eq(user) {
+        return Err(Reason::WrongUser);
+    }
+    Ok(())
+}
+
+/// The signature, before anything is said about the key: an unknown key costs what a known one costs.
+fn authentic<'s>(
+    token: &Token<'_>,
+    database: &Database,
+    credential: Option<&'s Credential>,
+    decoy: &Decoy,
+) -> Result<&'s Credential, Reason> {
+    let registered = database.endpoint(token.host(), token.port()).map(|endpoint| &endpoint.signed);
+    let Some(credential) = credential else {
+        // The same work, and always an error.
+        return Err(match token.verify_decoy(decoy, registered.as_slice()) {
+            TokenError::SignatureMismatch => Reason::UnknownAccessKey,
+            other => Reason::Token(other),
+        });
+    };
+    token.verify(&credential.secret, &credential.keys, registered.as_slice()).map_err(Reason::Token)?;
+    Ok(credential)
+}
+
+fn still_valid(token: &Token<'_>, credential: &Credential, now: Timestamp) -> Result<(), Reason> {
+    if !credential.active {
+        return Err(Reason::InactiveAccessKey);
+    }
+    match (&credential.session, token.security_token_encoded().is_some()) {
+        (None, false) => Ok(()),
+        (None, true) | (Some(_), false) => Err(Reason::SecurityToken),
+        (Some(session), true) if !token.security_token_eq(session.token.as_bytes()) => Err(Reason::SecurityToken),
+        (Some(session), true) if now >= session.expires => Err(Reason::SessionExpired),
+        (Some(_), true) => Ok(()),
+    }
+}
+
+/// PostgreSQL's user names have at most 63 bytes, MySQL's at most 32 characters.
+const NAME_BUFFER: usize = 512;
+
+fn joined<'b>(buffer: &'b mut [u8; NAME_BUFFER], prefix: &str, user: &str) -> Option<&'b str> {
+    let length = prefix.len() + user.len();
+    let (head, tail) = buffer.get_mut(..length)?.split_at_mut(prefix.len());
+    head.copy_from_slice(prefix.as_bytes());
+    tail.copy_from_slice(user.as_bytes());
+    std::str::from_utf8(buffer.get(..length)?).ok()
+}
