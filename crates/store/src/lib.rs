@@ -3,12 +3,15 @@
 //!
 //! Readers of a snapshot never come here: a login goes on while the store is away.
 
+pub mod authorities;
 mod embedded;
 mod kv;
+mod publish;
 pub mod records;
 mod seal;
 
 pub use embedded::EmbeddedStore;
 pub use kv::{Compare, Entry, Event, Operation, Outcome, Range, Revision, Store, StoreError, Transaction, Watch};
+pub use publish::{Published, follow};
 pub use records::{Change, Record, Records, RecordsError, Versioned};
 pub use seal::{MasterKey, SealError, Sealed};

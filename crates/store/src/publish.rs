@@ -243,7 +243,7 @@ impl Follower {
     }
 
     fn secret(&self, record: &str, sealed: &Sealed) -> Result<SecretKey, Unusable> {
-        Ok(SecretKey::new(&self.master_key.open(record, sealed)?))
+        Ok(SecretKey::from_bytes(&self.master_key.open(record, sealed)?))
     }
 
     fn access_key(&self, record: &str, key: &AccessKey) -> Result<Credential, Unusable> {
