@@ -1,0 +1,197 @@
+//! The engine versions: what is installed on this machine, chosen from and described.
+
+use super::page::{Filters, Page};
+use super::{authorize, setting};
+use crate::query::{ApiError, Params};
+use crate::call::Call;
+use axum::response::Response;
+use iam::Engine;
+use pki::CaIdentifier;
+use std::cmp::Reverse;
+use store::records::EngineVersion;
+
+/// The version that is asked for: a whole one, a major one, or none for the latest.
+pub(super) fn choose<'a>(
+    call: &Call<'a>,
+    engine: Engine,
+    asked: Option<&str>,
+) -> Result<&'a EngineVersion, ApiError> {
+    let installed: Vec<&EngineVersion> =
+        call.services.engine_versions.iter().filter(|version| version.engine == engine).collect();
+    let found = installed.iter().filter(|version| asked.is_none_or(|asked| is_meant(asked, &version.version)));
+    if let Some(version) = found.max_by_key(|version| parts(&version.version)) {
+        return Ok(version);
+    }
+    let versions: Vec<&str> = installed.iter().map(|version| version.version.as_str()).collect();
+    let installed = if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
+    Err(ApiError::invalid_parameter_combination(format!(
+        "Cannot find version {} for {engine}; installed on this machine: {installed}",
+        asked.unwrap_or("default")
+    )))
+}
+
+fn is_meant(asked: &str, version: &str) -> bool {
+    asked == version || major(version) == asked
+}
+
+/// The part of a version before its first full stop, such as `15`.
+pub(super) fn major(version: &str) -> &str {
+    version.split('.').next().unwrap_or_default()
+}
+
+fn parts(version: &str) -> Vec<u32> {
+    version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+}
+
+/// The option group of a version; PostgreSQL has no options, so there is no other.
+pub(super) fn option_group(engine: Engine, version: &str) -> String {
+    format!("default:{engine}-{}", major(version))
+}
+
+fn description(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => "PostgreSQL",
+        Engine::AuroraPostgresql => "Aurora (PostgreSQL)",
+    }
+}
+
+/// DescribeDBEngineVersions.
+pub(super) fn describe(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
+    authorize(call, "*")?;
+    let engine = params.optional("Engine");
+    let version = params.optional("EngineVersion");
+    let family = params.optional("DBParameterGroupFamily");
+    let default_only = params.flag("DefaultOnly")?.unwrap_or(false);
+    let _ = (params.flag("IncludeAll")?, params.flag("ListSupportedCharacterSets")?);
+    let _ = params.flag("ListSupportedTimezones")?;
+    let known = ["db-parameter-group-family", "engine", "engine-mode", "engine-version", "status"];
+    let filters = Filters::take(&mut params, &known)?;
+    let page = Page::take(&mut params)?;
+    params.finish()?;
+
+    let found = call.services.engine_versions.iter().filter(|v| {
+        engine.as_deref().is_none_or(|engine| engine == v.engine.as_str())
+            && version.as_deref().is_none_or(|asked| is_meant(asked, &v.version))
+            && family.as_deref().is_none_or(|family| family == v.family)
+            && (!default_only || is_default(call, v))
+            && filters.admit(|name, value| match name {
+                "db-parameter-group-family" => value == v.family,
+                "engine" => value == v.engine.as_str(),
+                "engine-mode" => value == "provisioned",
+                "engine-version" => is_meant(value, &v.version),
+                _ => value == "available",
+            })
+    });
+    let part = page.cut(found, |v| format!("{} {:>8?}", v.engine, parts(&v.version)));
+    Ok(call.respond(|w| {
+        part.write(w, "DBEngineVersions", "DBEngineVersion", |w, v| {
+            let (engine, version) = (v.engine, &v.version);
+            w.text("Engine", engine.as_str());
+            w.text("MajorEngineVersion", major(version));
+            w.text("EngineVersion", version);
+            w.text("DBParameterGroupFamily", &v.family);
+            w.text("DBEngineDescription", description(engine));
+            w.text("DBEngineVersionDescription", &format!("{} {version}", description(engine)));
+            w.list("ValidUpgradeTarget", "UpgradeTarget", [(); 0], |_, ()| {});
+            w.texts("ExportableLogTypes", "member", setting::log_types(engine));
+            w.flag("SupportsLogExportsToCloudwatchLogs", true);
+            w.flag("SupportsReadReplica", false);
+            w.texts("SupportedEngineModes", "member", ["provisioned"].iter().filter(|_| engine.is_cluster_engine()));
+            w.texts("SupportedFeatureNames", "member", [""; 0]);
+            w.text("Status", "available");
+            w.flag("SupportsParallelQuery", false);
+            w.flag("SupportsGlobalDatabases", false);
+            w.flag("SupportsBabelfish", false);
+            w.flag("SupportsLimitlessDatabase", false);
+            w.flag("SupportsCertificateRotationWithoutRestart", true);
+            w.texts("SupportedCACertificateIdentifiers", "member", CaIdentifier::ALL.map(CaIdentifier::as_str));
+            w.flag("SupportsLocalWriteForwarding", false);
+            w.flag("SupportsIntegrations", false);
+        });
+    }))
+}
+
+fn is_default(call: &Call<'_>, version: &EngineVersion) -> bool {
+    choose(call, version.engine, None).is_ok_and(|default| default == version)
+}
+
+/// The classes that are listed; any other is accepted too, since a server has the machine's processors and memory.
+const CLASSES: &[&str] = &[
+    "db.m5.large", "db.m6g.large", "db.r4.large", "db.r5.large", "db.r6g.large", "db.r7g.large", "db.serverless",
+    "db.t3.large", "db.t3.medium", "db.t3.micro", "db.t3.small", "db.t4g.large", "db.t4g.medium", "db.t4g.micro",
+    "db.t4g.small",
+];
+
+/// DescribeOrderableDBInstanceOptions.
+pub(super) fn describe_orderable(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
+    authorize(call, "*")?;
+    let engine = params.required("Engine")?;
+    let version = params.optional("EngineVersion");
+    let class = params.optional("DBInstanceClass");
+    let license = params.optional("LicenseModel");
+    let group = params.optional("AvailabilityZoneGroup");
+    let vpc = params.flag("Vpc")?;
+    Filters::take(&mut params, &[])?;
+    let page = Page::take(&mut params)?;
+    params.finish()?;
+
+    let offered = license.as_deref().is_none_or(|license| license == "postgresql-license")
+        && group.as_deref().is_none_or(|group| group == call.region.as_str())
+        && vpc != Some(false);
+    let mut versions: Vec<&EngineVersion> = call
+        .services
+        .engine_versions
+        .iter()
+        .filter(|v| offered && v.engine.as_str() == engine && version.as_deref().is_none_or(|asked| is_meant(asked, &v.version)))
+        .collect();
+    versions.sort_by_key(|v| Reverse(parts(&v.version)));
+    let options = versions.iter().enumerate().flat_map(|(rank, v)| {
+        let serverless = v.engine.is_cluster_engine();
+        CLASSES.iter().filter(move |class| serverless || **class != "db.serverless").map(move |class| (rank, *v, *class))
+    });
+    let options = options.filter(|(_, _, offered)| class.as_deref().is_none_or(|class| class == *offered));
+    let part = page.cut(options, |(rank, _, class)| format!("{class} {rank:04}"));
+    Ok(call.respond(|w| {
+        part.write(w, "OrderableDBInstanceOptions", "OrderableDBInstanceOption", |w, (_, v, class)| {
+            let aurora = v.engine.is_cluster_engine();
+            w.text("Engine", v.engine.as_str());
+            w.text("EngineVersion", &v.version);
+            w.text("DBInstanceClass", class);
+            w.text("LicenseModel", "postgresql-license");
+            w.list("AvailabilityZones", "AvailabilityZone", ["a", "b", "c"], |w, zone| {
+                w.text("Name", &format!("{}{zone}", call.region));
+            });
+            w.flag("MultiAZCapable", false);
+            w.flag("ReadReplicaCapable", false);
+            w.flag("Vpc", true);
+            w.flag("SupportsStorageEncryption", false);
+            w.text("StorageType", if aurora { "aurora" } else { "gp3" });
+            w.flag("SupportsIops", false);
+            w.flag("SupportsStorageThroughput", false);
+            w.flag("SupportsEnhancedMonitoring", false);
+            w.flag("SupportsIAMDatabaseAuthentication", true);
+            w.flag("SupportsPerformanceInsights", false);
+            w.texts("SupportedEngineModes", "member", ["provisioned"].iter().filter(|_| aurora));
+            w.flag("SupportsStorageAutoscaling", false);
+            w.flag("SupportsKerberosAuthentication", false);
+            w.flag("OutpostCapable", false);
+            w.flag("SupportsGlobalDatabases", false);
+            w.texts("SupportedNetworkTypes", "member", ["IPV4"]);
+            w.flag("SupportsClusters", false);
+            w.flag("SupportsDedicatedLogVolume", false);
+        });
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_meant_by_itself_or_by_its_major() {
+        assert!(is_meant("15", "15.18") && is_meant("15.18", "15.18"));
+        assert!(!is_meant("15.1", "15.18") && !is_meant("1", "15.18") && !is_meant("15.17", "15.18"));
+        assert!(parts("9.10") > parts("9.9") && parts("17.2") > parts("15.18"));
+        assert_eq!(option_group(Engine::AuroraPostgresql, "15.18"), "default:aurora-postgresql-15");
+    }
+}
