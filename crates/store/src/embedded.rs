@@ -132,9 +132,10 @@ impl Store for EmbeddedStore {
 
 /// Keys to (created, modified, value).
 const ENTRIES: TableDefinition<'_, &str, (u64, u64, &[u8])> = TableDefinition::new("entries");
-/// Revisions to the writes of their transaction, in its order: a key, and its value where it was not removed. The last
-/// [`EmbeddedStore::REMEMBERED`] without a gap.
-const LOG: TableDefinition<'_, u64, Vec<(&str, Option<&[u8]>)>> = TableDefinition::new("log");
+/// Revisions to the writes of their transaction, the last [`EmbeddedStore::REMEMBERED`] without a gap.
+const LOG: TableDefinition<'_, u64, Writes<'_>> = TableDefinition::new("log");
+/// The writes of a transaction in its order: a key, and its value where it was not removed.
+type Writes<'a> = Vec<(&'a str, Option<&'a [u8]>)>;
 /// [`REVISION`] and [`FORMAT`].
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const REVISION: &str = "revision";
@@ -214,7 +215,8 @@ fn open(path: &Path) -> Result<(Database, Revision), StoreError> {
 }
 
 fn open_private(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let mode = file.metadata()?.permissions().mode();
     if mode & 0o077 != 0 {
         tracing::warn!(path = %path.display(), "others could read the store: its mode is now 0600");
@@ -284,7 +286,9 @@ fn write(file: &StoreFile, mut jobs: mpsc::Receiver<Job>, head: &watch::Sender<R
         }
         for (nth, reply) in replies.into_iter().enumerate() {
             let answer = match &done {
-                Ok((outcomes, _)) => outcomes.get(nth).copied().ok_or_else(|| storage("an outcome is missing")),
+                Ok((outcomes, _)) => {
+                    outcomes.get(nth).copied().ok_or_else(|| storage("an outcome is missing"))
+                }
                 Err(error) => Err(storage(error)),
             };
             // Who no longer waits needs no answer.
@@ -328,13 +332,15 @@ fn commit(database: &Database, batch: &[Transaction]) -> Result<(Vec<Outcome>, R
 fn begin_write(database: &Database) -> Result<WriteTransaction, redb::Error> {
     let mut write = database.begin_write()?;
     write.set_durability(redb::Durability::Immediate)?;
+    // A second fsync a commit, which those that share it pay together, for an opening after a crash that does not walk
+    // the file: measured, 5 to 10 ms at any size, against 35 ms at 16 MB, 90 ms at 128 MB and 510 ms at 514 MB.
     write.set_quick_repair(true);
     Ok(write)
 }
 
 struct Tables<'t> {
     entries: Table<'t, &'static str, (u64, u64, &'static [u8])>,
-    log: Table<'t, u64, Vec<(&'static str, Option<&'static [u8]>)>>,
+    log: Table<'t, u64, Writes<'static>>,
     meta: Table<'t, &'static str, u64>,
 }
 

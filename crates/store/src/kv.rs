@@ -37,7 +37,7 @@ pub enum Operation {
     Delete(String),
 }
 
-/// All of `then` if all of `compare` hold, else nothing.
+/// All of `then`, in its order, if all of `compare` hold, else nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
     /// What must hold.
@@ -50,7 +50,8 @@ pub struct Transaction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Outcome {
-    /// Done, durable, under this revision.
+    /// Done, durable, under this revision. Where `then` was empty there was nothing to do: the comparisons hold at
+    /// this revision, which was there before.
     Committed(Revision),
     /// A comparison did not hold; nothing was written.
     Conflict,
@@ -74,7 +75,7 @@ pub struct Event {
     pub operations: Vec<Operation>,
 }
 
-/// The commits from a revision on, in order, without a gap, until the store goes away.
+/// The commits from a revision on, in order, without a gap, until the store goes away or an error, which is the last.
 pub type Watch = BoxStream<'static, Result<Event, StoreError>>;
 
 /// Why the store did not do as asked.
@@ -107,10 +108,11 @@ pub trait Store: Send + Sync + 'static {
     /// The entries whose key starts with `prefix`, in order, at one revision.
     async fn range(&self, prefix: &str) -> Result<Range, StoreError>;
 
-    /// Compares, then operates.
+    /// Compares, then operates. After an error it is not known whether the transaction was done.
     async fn transact(&self, transaction: Transaction) -> Result<Outcome, StoreError>;
 
     /// The commits after revision `after` that wrote under `prefix`, as they come; commits that wrote nothing there
-    /// arrive as events without operations, so that a follower knows how far it is.
+    /// arrive as events without operations, so that a follower knows how far it is. A watcher so slow that the store no
+    /// longer remembers the next commit is told [`StoreError::Compacted`].
     async fn watch(&self, prefix: &str, after: Revision) -> Result<Watch, StoreError>;
 }
