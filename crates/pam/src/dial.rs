@@ -81,7 +81,7 @@ fn address(path: &Path) -> Result<(libc::sockaddr_un, libc::socklen_t), DialErro
         return Err(DialError::PathTooLong);
     }
     for (to, from) in address.sun_path.iter_mut().zip(bytes) {
-        *to = from.cast_signed();
+        *to = *from as libc::c_char;
     }
     let length = offset_of!(libc::sockaddr_un, sun_path) + bytes.len() + 1;
     Ok((address, length as libc::socklen_t))
@@ -90,7 +90,7 @@ fn address(path: &Path) -> Result<(libc::sockaddr_un, libc::socklen_t), DialErro
 fn send_timeout(socket: RawFd, left: Duration) -> io::Result<()> {
     let time = libc::timeval {
         tv_sec: left.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-        tv_usec: left.subsec_micros().into(),
+        tv_usec: left.subsec_micros() as libc::suseconds_t,
     };
     let length = size_of::<libc::timeval>() as libc::socklen_t;
     // SAFETY: the option's value is one `timeval`, of which the address and the size are given; it is only read.

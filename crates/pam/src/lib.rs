@@ -1,8 +1,8 @@
 //! `pam_countersign.so`: asks Countersign whether the password that a client sent is a token that may log in.
 //!
 //! It runs inside a database server's backend, so it does as little as it can: no thread, no signal, no exit,
-//! one allocation that holds the token, two seconds at most, and a refusal whenever anything is not as it
-//! should be. Of this crate only [`entry`] and [`libpam`] speak C; what they do is decided in [`login`].
+//! no copy of the token that is not wiped, two seconds at most, and a refusal whenever anything is not as it
+//! should be. Only `entry`, `libpam` and `dial` speak C; what they do is decided in `login`.
 //!
 //! ```text
 //! /etc/pam.d/countersign

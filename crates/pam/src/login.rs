@@ -152,7 +152,7 @@ mod tests {
             );
             stream.write_all(&reply).unwrap();
             // Until the module hangs up: an answer that is not complete is waited for.
-            stream.read(&mut bytes).ok();
+            stream.read_to_end(&mut Vec::new()).ok();
         });
         let socket = format!("socket={}", path.display());
         let code = authenticate(client, &[socket.as_bytes(), b"timeout_ms=200"]);
