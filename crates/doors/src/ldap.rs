@@ -1,0 +1,10 @@
+//! The LDAP door: PostgreSQL's own `ldap` method binds to Countersign with the token as the password.
+//!
+//! Nothing has to be installed at the database server. It serves the simple bind and nothing else: there is no
+//! directory behind it, and every other request is refused.
+
+pub mod message;
+mod name;
+mod server;
+
+pub use server::{LdapDoor, Resolve};
