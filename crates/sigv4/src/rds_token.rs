@@ -1,0 +1,792 @@
+//! The database token: a presigned `connect` request without its scheme, as
+//! `aws rds generate-db-auth-token` and the AWS SDKs print it. Made here, taken apart here, checked here.
+//!
+//! Checking is the hot path of a login: borrowed text in, a verdict out. It must not allocate, block, read a
+//! clock, or tell a stranger by its duration whether an access key exists. Which database, which user and
+//! which region a token may be for is the caller's to compare; so are key status and policy.
+
+use std::{borrow::Cow, fmt};
+
+use hmac::Mac;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::{
+    Credential, Decoy, KeyCache, Scope, SecretKey, SigningKey, Timestamp,
+    encode::{self, Keep, Plus, Sink, decoded, encode_into, hex, lowercase_into},
+    key::HmacSha256,
+};
+
+/// The service in a token's scope.
+pub const SERVICE: &str = "rds-db";
+
+/// The longest token that is looked at, in bytes.
+pub const LONGEST: usize = 64 * 1024;
+
+/// The longest validity a token may ask for, in seconds.
+pub const LONGEST_VALIDITY: u32 = 900;
+
+/// How far ahead of ours the signer's clock may be, in seconds.
+pub const CLOCK_SKEW: i64 = 300;
+
+/// The port of a token that prints none: some SDKs drop the port of the `https` they signed for.
+pub const DEFAULT_PORT: u16 = 443;
+
+/// A well-formed token, borrowed from its text. Nothing is proven before [`Token::verify`] has said so.
+#[derive(Clone, Copy)]
+pub struct Token<'a> {
+    host: &'a str,
+    /// `:5432`, or nothing where none is printed.
+    port_text: &'a str,
+    port: u16,
+    query: &'a str,
+    values: Values<'a>,
+    user: &'a str,
+    credential: Credential<'a>,
+    issued_at: Timestamp,
+    expires: u32,
+    signature: [u8; 32],
+}
+
+/// The parameters that a token has, in canonical order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Parameter {
+    /// `Action`: always `connect`.
+    Action,
+    /// `DBUser`: the database user.
+    DbUser,
+    /// `X-Amz-Algorithm`: always `AWS4-HMAC-SHA256`.
+    Algorithm,
+    /// `X-Amz-Credential`: access key id and scope.
+    Credential,
+    /// `X-Amz-Date`: when it was signed.
+    Date,
+    /// `X-Amz-Expires`: for how many seconds it is valid.
+    Expires,
+    /// `X-Amz-Security-Token`: the session token of temporary credentials.
+    SecurityToken,
+    /// `X-Amz-SignedHeaders`: always `host`.
+    SignedHeaders,
+    /// `X-Amz-Signature`.
+    Signature,
+}
+
+/// Why a token is refused. A closed list: also the label in logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum TokenError {
+    /// Nothing of a token in it; most often a password.
+    #[error("not a token: expected the output of `aws rds generate-db-auth-token`")]
+    NotAToken,
+    /// It begins as a token and ends too early.
+    #[error("the token is cut short: raise the length limit of whatever passed it on")]
+    Truncated,
+    /// Over 64 KiB.
+    #[error("the token is longer than 64 KiB")]
+    TooLong,
+    /// What stands before the `?` is no host with a port.
+    #[error("the token does not begin with `host:port`")]
+    MalformedHost,
+    /// A parameter appears twice.
+    #[error("the token has a parameter twice")]
+    DuplicateParameter,
+    /// A parameter that tokens do not have.
+    #[error("the token has a parameter that tokens do not have")]
+    UnknownParameter,
+    /// A parameter is missing or empty.
+    #[error("the token has no `{}`", .0.name())]
+    MissingParameter(Parameter),
+    /// A `%` without two hexadecimal digits, or a user name that is not UTF-8.
+    #[error("the token is not percent-encoded UTF-8")]
+    MalformedEncoding,
+    /// Another algorithm.
+    #[error("the token's algorithm is not `AWS4-HMAC-SHA256`")]
+    Algorithm,
+    /// Other headers are signed than `host` alone.
+    #[error("the token's signed headers are not `host`")]
+    SignedHeaders,
+    /// The credential is not `key/date/region/service/aws4_request`.
+    #[error("the token's credential is not `key/date/region/rds-db/aws4_request`")]
+    MalformedCredential,
+    /// The scope is for another service.
+    #[error("the token is not for the service `rds-db`")]
+    WrongService,
+    /// The scope's day is not the day of `X-Amz-Date`.
+    #[error("the token's scope is for another day than its date")]
+    ScopeDateMismatch,
+    /// Another action.
+    #[error("the token's action is not `connect`")]
+    WrongAction,
+    /// The signature is not 64 hexadecimal digits.
+    #[error("the token's signature is not 64 hexadecimal digits")]
+    MalformedSignature,
+    /// `X-Amz-Date` is not a time.
+    #[error("the token's date is not of the form `20260101T000000Z`")]
+    MalformedDate,
+    /// `X-Amz-Expires` is not a number.
+    #[error("the token's `X-Amz-Expires` is not a number of seconds")]
+    MalformedExpires,
+    /// `X-Amz-Expires` is not within 1 to 900.
+    #[error("the token asks for a validity outside 1 to 900 seconds")]
+    ExpiresOutOfRange,
+    /// Its time is over.
+    #[error("the token has expired: make a new one for each connection")]
+    Expired,
+    /// Its time has not come.
+    #[error("the token is dated ahead: check the clock of the machine that made it")]
+    NotYetValid,
+    /// No allowed reading of the token gives its signature.
+    #[error("the token's signature does not match")]
+    SignatureMismatch,
+}
+
+/// What kind of refusal a [`TokenError`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenErrorClass {
+    /// Not a token at all.
+    NotAToken,
+    /// A token that breaks a rule of form.
+    Malformed,
+    /// A presigned request, but not one for connecting to a database.
+    WrongPurpose,
+    /// Outside its time.
+    Time,
+    /// Not signed by that access key.
+    Signature,
+}
+
+/// What [`sign`] needs.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenRequest<'a> {
+    /// The endpoint as the user typed it; an IPv6 address in brackets.
+    pub host: &'a str,
+    /// The endpoint's port.
+    pub port: u16,
+    /// The database user.
+    pub user: &'a str,
+    /// The database's region.
+    pub region: &'a str,
+    /// The access key id.
+    pub access_key_id: &'a str,
+    /// The secret access key.
+    pub secret: &'a SecretKey,
+    /// The session token, with temporary credentials.
+    pub session_token: Option<&'a str>,
+    /// The present time.
+    pub issued_at: Timestamp,
+    /// Validity in seconds, 1 to 900.
+    pub expires: u32,
+}
+
+impl<'a> Token<'a> {
+    /// Takes a token apart and checks all that needs neither a clock nor a key.
+    ///
+    /// # Errors
+    /// A rule of form that the text breaks.
+    pub fn parse(text: &'a str) -> Result<Self, TokenError> {
+        if text.len() > LONGEST {
+            return Err(TokenError::TooLong);
+        }
+        let (left, query) = text.split_once('?').ok_or(TokenError::NotAToken)?;
+        let values = Values::parse(query)?;
+        let left = left.strip_prefix("https://").unwrap_or(left);
+        let authority = left.strip_suffix('/').unwrap_or(left);
+        let (host, port_text, port) = split_authority(authority).ok_or(TokenError::MalformedHost)?;
+
+        let signature = values.signature(query)?;
+        values.exactly(Parameter::Algorithm, "AWS4-HMAC-SHA256", TokenError::Algorithm)?;
+        values.exactly(Parameter::SignedHeaders, "host", TokenError::SignedHeaders)?;
+        values.exactly(Parameter::Action, "connect", TokenError::WrongAction)?;
+        let credential = Credential::parse_encoded(values.require(Parameter::Credential)?)
+            .map_err(|_| TokenError::MalformedCredential)?;
+        if credential.scope.service != SERVICE {
+            return Err(TokenError::WrongService);
+        }
+        let date = values.require(Parameter::Date)?;
+        let issued_at = Timestamp::parse_amz(date).map_err(|_| TokenError::MalformedDate)?;
+        if !date.starts_with(credential.scope.date) {
+            return Err(TokenError::ScopeDateMismatch);
+        }
+        let expires = parse_expires(values.require(Parameter::Expires)?)?;
+        let user = values.require(Parameter::DbUser)?;
+        if !is_utf8(user) {
+            return Err(TokenError::MalformedEncoding);
+        }
+        Ok(Self { host, port_text, port, query, values, user, credential, issued_at, expires, signature })
+    }
+
+    /// The host as printed; an IPv6 address in its brackets.
+    #[must_use]
+    pub fn host(&self) -> &'a str {
+        self.host
+    }
+
+    /// The port as printed, [`DEFAULT_PORT`] where none is.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether the token names this endpoint. Host names are compared without regard to case.
+    #[must_use]
+    pub fn is_for_endpoint(&self, host: &str, port: u16) -> bool {
+        self.port == port && self.host.eq_ignore_ascii_case(host)
+    }
+
+    /// The access key that the token says it was signed with.
+    #[must_use]
+    pub fn access_key_id(&self) -> &'a str {
+        self.credential.access_key_id
+    }
+
+    /// Day, region and service.
+    #[must_use]
+    pub fn scope(&self) -> Scope<'a> {
+        self.credential.scope
+    }
+
+    /// The scope's region.
+    #[must_use]
+    pub fn region(&self) -> &'a str {
+        self.credential.scope.region
+    }
+
+    /// The database user as the token spells it, percent-encoded.
+    #[must_use]
+    pub fn user_encoded(&self) -> &'a str {
+        self.user
+    }
+
+    /// The database user.
+    #[must_use]
+    pub fn user(&self) -> Cow<'a, str> {
+        match encode::percent_decode(self.user) {
+            Cow::Borrowed(_) => Cow::Borrowed(self.user),
+            Cow::Owned(bytes) => Cow::Owned(encode::into_text(bytes)),
+        }
+    }
+
+    /// Whether the token is for exactly this database user, case included.
+    #[must_use]
+    pub fn user_eq(&self, user: &str) -> bool {
+        decoded(self.user, Plus::Literal).eq(user.bytes())
+    }
+
+    /// `X-Amz-Date`.
+    #[must_use]
+    pub fn issued_at(&self) -> Timestamp {
+        self.issued_at
+    }
+
+    /// `X-Amz-Expires`: seconds, 1 to 900.
+    #[must_use]
+    pub fn expires(&self) -> u32 {
+        self.expires
+    }
+
+    /// The last second at which the token is valid.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.issued_at.saturating_add(i64::from(self.expires))
+    }
+
+    /// The session token as the token spells it, percent-encoded; `None` for a long-term key.
+    #[must_use]
+    pub fn security_token_encoded(&self) -> Option<&'a str> {
+        self.values.get(Parameter::SecurityToken).map(|value| value.text)
+    }
+
+    /// Whether the token carries this session token. Takes the same time wherever the two differ.
+    #[must_use]
+    pub fn security_token_eq(&self, expected: &[u8]) -> bool {
+        self.security_token_encoded().is_some_and(|encoded| decodes_to(encoded, expected).unwrap_or(false))
+    }
+
+    /// Checks the token's time against the clock reading `now`: valid from [`CLOCK_SKEW`] before its date to
+    /// the end of its validity, both included.
+    ///
+    /// # Errors
+    /// [`TokenError::NotYetValid`] or [`TokenError::Expired`].
+    pub fn check_time(&self, now: Timestamp) -> Result<(), TokenError> {
+        if now < self.issued_at.saturating_add(-CLOCK_SKEW) {
+            Err(TokenError::NotYetValid)
+        } else if now > self.expires_at() {
+            Err(TokenError::Expired)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks the signature against a secret, with the signing key out of the credential's memo.
+    ///
+    /// SDKs disagree on how the signed host is spelled, so each of a small set is tried: as printed,
+    /// lower-cased, both with and without `:443`, and `spellings`, the registered `host:port` texts of the
+    /// database's endpoints. Check day and region first, see [`KeyCache::get_or_derive`].
+    ///
+    /// # Errors
+    /// [`TokenError::SignatureMismatch`].
+    pub fn verify<S: AsRef<str>>(
+        &self,
+        secret: &SecretKey,
+        cache: &KeyCache,
+        spellings: &[S],
+    ) -> Result<(), TokenError> {
+        let Scope { date, region, service } = self.credential.scope;
+        cache.get_or_derive(secret, date, region, service, |key| self.verify_with_key(key, spellings))
+    }
+
+    /// The same with a signing key derived for the token's scope.
+    ///
+    /// # Errors
+    /// [`TokenError::SignatureMismatch`].
+    pub fn verify_with_key<S: AsRef<str>>(
+        &self,
+        key: &SigningKey,
+        spellings: &[S],
+    ) -> Result<(), TokenError> {
+        let keyed = self.begin_string_to_sign(key);
+        for plus in [Plus::Literal, Plus::Space] {
+            if plus == Plus::Space && !self.values.any_plus() {
+                break;
+            }
+            let request = self.begin_canonical_request(plus);
+            let mut hosts = self.signed_hosts(spellings);
+            // Leaving at the first match tells only that the token is good; a bad one tries them all.
+            if hosts.any(|host| bool::from(finish(&keyed, &request, host).ct_eq(&self.signature))) {
+                return Ok(());
+            }
+        }
+        Err(TokenError::SignatureMismatch)
+    }
+
+    /// What to call for an unknown access key in place of [`Token::verify`]: the same work, always refused.
+    #[must_use]
+    pub fn verify_decoy<S: AsRef<str>>(&self, decoy: &Decoy, spellings: &[S]) -> TokenError {
+        // The decoy's secret is public, so a match means nothing.
+        match self.verify(&decoy.secret, &decoy.cache, spellings) {
+            Ok(()) => TokenError::SignatureMismatch,
+            Err(error) => error,
+        }
+    }
+
+    /// The string to sign up to the hash of the canonical request, which alone differs between tries.
+    fn begin_string_to_sign(&self, key: &SigningKey) -> HmacSha256 {
+        let Scope { date, region, service } = self.credential.scope;
+        let issued_at = self.issued_at.amz_date();
+        let mut keyed = key.keyed();
+        for piece in [
+            "AWS4-HMAC-SHA256\n",
+            issued_at.as_str(),
+            "\n",
+            date,
+            "/",
+            region,
+            "/",
+            service,
+            "/aws4_request\n",
+        ] {
+            keyed.update(piece.as_bytes());
+        }
+        keyed
+    }
+
+    /// The canonical request up to the host.
+    fn begin_canonical_request(&self, plus: Plus) -> Sha256 {
+        let mut hash = Sha256::new();
+        hash.put(b"GET\n/\n");
+        self.write_query(plus, &mut hash);
+        hash.put(b"\nhost:");
+        hash
+    }
+
+    /// The canonical query. Stretches of the text that already are canonical and in order go in as they
+    /// stand: with most SDKs that is all of it at once.
+    fn write_query(&self, plus: Plus, sink: &mut impl Sink) {
+        let mut pending = 0..0;
+        for (parameter, value) in self.values.signed() {
+            if value.canonical && pending.end != 0 && pending.end + 1 == value.start {
+                pending.end = value.end;
+                continue;
+            }
+            sink.put(self.query.as_bytes().get(pending).unwrap_or_default());
+            pending = 0..0;
+            if parameter != Parameter::Action {
+                sink.put(b"&");
+            }
+            if value.canonical {
+                pending = value.start..value.end;
+            } else {
+                sink.put(parameter.name().as_bytes());
+                sink.put(b"=");
+                encode_into(decoded(value.text, plus), Keep::Unreserved, sink);
+            }
+        }
+        sink.put(self.query.as_bytes().get(pending).unwrap_or_default());
+    }
+
+    fn signed_hosts<'b, S: AsRef<str>>(&'b self, spellings: &'b [S]) -> impl Iterator<Item = SignedHost<'b>> {
+        let other_port_text = match (self.port, self.port_text) {
+            (443, "") => Some(":443"),
+            (443, _) => Some(""),
+            _ => None,
+        };
+        let cased = self.host.bytes().any(|byte| byte.is_ascii_uppercase());
+        let as_printed = |port| SignedHost { host: self.host, lower: false, port };
+        let lowered = |port| SignedHost { host: self.host, lower: true, port };
+        let printed = [
+            Some(as_printed(self.port_text)),
+            cased.then(|| lowered(self.port_text)),
+            other_port_text.map(as_printed),
+            other_port_text.filter(|_| cased).map(lowered),
+        ];
+        let registered = spellings.iter().flat_map(|spelling| {
+            let spelling = spelling.as_ref();
+            [Some(spelling), spelling.strip_suffix(":443")].into_iter().flatten()
+        });
+        let registered = registered
+            .filter(move |spelling| !printed.iter().flatten().any(|host| host.reads(spelling)))
+            .map(|host| SignedHost { host, lower: false, port: "" });
+        printed.into_iter().flatten().chain(registered)
+    }
+}
+
+/// Shows what names the token, and nothing that would let a reader of the log use it.
+impl fmt::Debug for Token<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("user", &self.user())
+            .field("credential", &self.credential)
+            .field("issued_at", &self.issued_at.amz_date())
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a token as botocore and the AWS CLI do: the same text for the same input.
+///
+/// # Errors
+/// The rule that the token would break: a host, user, region or access key id that cannot be written in one,
+/// or a validity outside 1 to 900 seconds.
+pub fn sign(request: &TokenRequest<'_>) -> Result<String, TokenError> {
+    let TokenRequest { host, port, region, access_key_id, issued_at, expires, .. } = *request;
+    let date = issued_at.date_stamp();
+    let credential = format!("{access_key_id}/{date}/{region}/{SERVICE}/aws4_request");
+    let mut text = format!(
+        "{host}:{port}/?Action=connect&DBUser={user}&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}\
+         &X-Amz-Date={issued_at}&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host",
+        user = encode::percent_encode(request.user.as_bytes()),
+        credential = encode::percent_encode(credential.as_bytes()),
+    );
+    if let Some(session_token) = request.session_token {
+        text.push_str("&X-Amz-Security-Token=");
+        text.push_str(&encode::percent_encode(session_token.as_bytes()));
+    }
+    text.push_str("&X-Amz-Signature=");
+
+    // Signed by the code that verifies, over the finished text with a signature still to come.
+    let unsigned = format!("{text}{}", "0".repeat(64));
+    let token = Token::parse(&unsigned)?;
+    let key = SigningKey::derive(request.secret, date.as_str(), region, SERVICE);
+    let port = if port == 443 { "" } else { token.port_text };
+    let signed_host = SignedHost { host, lower: true, port };
+    let signature =
+        finish(&token.begin_string_to_sign(&key), &token.begin_canonical_request(Plus::Literal), signed_host);
+    text.extend(hex(&signature).map(char::from));
+    Ok(text)
+}
+
+impl Parameter {
+    const ALL: [Self; 9] = [
+        Self::Action,
+        Self::DbUser,
+        Self::Algorithm,
+        Self::Credential,
+        Self::Date,
+        Self::Expires,
+        Self::SecurityToken,
+        Self::SignedHeaders,
+        Self::Signature,
+    ];
+
+    /// The name in the query.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Action => "Action",
+            Self::DbUser => "DBUser",
+            Self::Algorithm => "X-Amz-Algorithm",
+            Self::Credential => "X-Amz-Credential",
+            Self::Date => "X-Amz-Date",
+            Self::Expires => "X-Amz-Expires",
+            Self::SecurityToken => "X-Amz-Security-Token",
+            Self::SignedHeaders => "X-Amz-SignedHeaders",
+            Self::Signature => "X-Amz-Signature",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|parameter| parameter.name() == name)
+    }
+}
+
+impl TokenError {
+    /// A stable word for logs and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAToken => "not-a-token",
+            Self::Truncated => "truncated",
+            Self::TooLong => "too-long",
+            Self::MalformedHost => "malformed-host",
+            Self::DuplicateParameter => "duplicate-parameter",
+            Self::UnknownParameter => "unknown-parameter",
+            Self::MissingParameter(_) => "missing-parameter",
+            Self::MalformedEncoding => "malformed-encoding",
+            Self::Algorithm => "algorithm",
+            Self::SignedHeaders => "signed-headers",
+            Self::MalformedCredential => "malformed-credential",
+            Self::WrongService => "wrong-service",
+            Self::ScopeDateMismatch => "scope-date-mismatch",
+            Self::WrongAction => "wrong-action",
+            Self::MalformedSignature => "malformed-signature",
+            Self::MalformedDate => "malformed-date",
+            Self::MalformedExpires => "malformed-expires",
+            Self::ExpiresOutOfRange => "expires-out-of-range",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not-yet-valid",
+            Self::SignatureMismatch => "signature-mismatch",
+        }
+    }
+
+    /// What kind of refusal it is.
+    #[must_use]
+    pub const fn class(self) -> TokenErrorClass {
+        match self {
+            Self::NotAToken => TokenErrorClass::NotAToken,
+            Self::Truncated
+            | Self::TooLong
+            | Self::MalformedHost
+            | Self::DuplicateParameter
+            | Self::UnknownParameter
+            | Self::MissingParameter(_)
+            | Self::MalformedEncoding
+            | Self::MalformedCredential
+            | Self::ScopeDateMismatch
+            | Self::MalformedSignature
+            | Self::MalformedDate
+            | Self::MalformedExpires => TokenErrorClass::Malformed,
+            Self::Algorithm | Self::SignedHeaders | Self::WrongService | Self::WrongAction => {
+                TokenErrorClass::WrongPurpose
+            }
+            Self::ExpiresOutOfRange | Self::Expired | Self::NotYetValid => TokenErrorClass::Time,
+            Self::SignatureMismatch => TokenErrorClass::Signature,
+        }
+    }
+}
+
+/// The parameters of a token, each at most once, in canonical order whatever the order of the text.
+#[derive(Clone, Copy)]
+struct Values<'a>([Option<Value<'a>>; Parameter::ALL.len()]);
+
+#[derive(Clone, Copy)]
+struct Value<'a> {
+    text: &'a str,
+    /// Where the parameter, name included, lies in the query.
+    start: usize,
+    end: usize,
+    /// Decoding and encoding again would change nothing.
+    canonical: bool,
+    /// There is a raw `+`.
+    plus: bool,
+}
+
+impl<'a> Values<'a> {
+    fn parse(query: &'a str) -> Result<Self, TokenError> {
+        let mut values = Self([None; Parameter::ALL.len()]);
+        let mut start = 0;
+        for pair in query.split('&') {
+            let end = start + pair.len();
+            let last = end == query.len();
+            let named =
+                pair.split_once('=').and_then(|(name, text)| Some((Parameter::from_name(name)?, text)));
+            let Some((parameter, text)) = named else {
+                return Err(values.stray(query, pair, last));
+            };
+            let Some(slot) = values.0.get_mut(parameter as usize).filter(|slot| slot.is_none()) else {
+                return Err(TokenError::DuplicateParameter);
+            };
+            let Some(encode::Scan { canonical, plus }) = encode::scan(text) else {
+                let cut = last && values.get(Parameter::Signature).is_none();
+                return Err(if cut { TokenError::Truncated } else { TokenError::MalformedEncoding });
+            };
+            *slot = Some(Value { text, start, end, canonical, plus });
+            start = end + 1;
+        }
+        Ok(values)
+    }
+
+    /// What a piece that is no parameter means: another text altogether, the end of a cut token, or an intruder.
+    fn stray(&self, query: &str, pair: &str, last: bool) -> TokenError {
+        if self.0.iter().all(Option::is_none) && !query.contains("X-Amz-") {
+            TokenError::NotAToken
+        } else if last && Parameter::ALL.iter().any(|parameter| parameter.name().starts_with(pair)) {
+            TokenError::Truncated
+        } else {
+            TokenError::UnknownParameter
+        }
+    }
+
+    fn get(&self, parameter: Parameter) -> Option<&Value<'a>> {
+        self.0.get(parameter as usize)?.as_ref()
+    }
+
+    fn require(&self, parameter: Parameter) -> Result<&'a str, TokenError> {
+        let text = self.get(parameter).map(|value| value.text).filter(|text| !text.is_empty());
+        text.ok_or(TokenError::MissingParameter(parameter))
+    }
+
+    fn exactly(&self, parameter: Parameter, expected: &str, otherwise: TokenError) -> Result<(), TokenError> {
+        if self.require(parameter)? == expected { Ok(()) } else { Err(otherwise) }
+    }
+
+    /// The signature comes last in most tokens, so a cut one lacks some or all of it.
+    fn signature(&self, query: &str) -> Result<[u8; 32], TokenError> {
+        let value = self.get(Parameter::Signature).ok_or(TokenError::Truncated)?;
+        let short = value.text.len() < 64 && value.text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        encode::unhex(value.text).ok_or(if short && value.end == query.len() {
+            TokenError::Truncated
+        } else {
+            TokenError::MalformedSignature
+        })
+    }
+
+    /// Everything that is signed, in canonical order.
+    fn signed(&self) -> impl Iterator<Item = (Parameter, &Value<'a>)> {
+        Parameter::ALL
+            .into_iter()
+            .zip(&self.0)
+            .filter(|(parameter, _)| *parameter != Parameter::Signature)
+            .filter_map(|(parameter, value)| Some((parameter, value.as_ref()?)))
+    }
+
+    fn any_plus(&self) -> bool {
+        self.signed().any(|(_, value)| value.plus)
+    }
+}
+
+/// One spelling of the signed `host` header: a host, perhaps to be lower-cased, and what stands after it.
+#[derive(Clone, Copy)]
+struct SignedHost<'a> {
+    host: &'a str,
+    lower: bool,
+    port: &'a str,
+}
+
+impl SignedHost<'_> {
+    fn write(self, sink: &mut impl Sink) {
+        if self.lower {
+            lowercase_into(self.host, sink);
+        } else {
+            sink.put(self.host.as_bytes());
+        }
+        sink.put(self.port.as_bytes());
+    }
+
+    fn reads(self, text: &str) -> bool {
+        text.strip_suffix(self.port).is_some_and(|host| {
+            if self.lower {
+                host.eq_ignore_ascii_case(self.host) && !host.bytes().any(|byte| byte.is_ascii_uppercase())
+            } else {
+                host == self.host
+            }
+        })
+    }
+}
+
+/// Completes canonical request and string to sign for one spelling of the host.
+fn finish(keyed: &HmacSha256, request: &Sha256, host: SignedHost<'_>) -> [u8; 32] {
+    let mut request = request.clone();
+    host.write(&mut request);
+    // No further header, the list of signed ones, and the hash of an empty body.
+    request.put(b"\n\nhost\ne3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    let digest = hex(&request.finalize().into());
+    keyed.clone().chain_update(digest).finalize().into_bytes().into()
+}
+
+/// Splits `host[:port]`. The characters are those of names and addresses: none that could end the line
+/// `host:...` of the canonical request.
+fn split_authority(authority: &str) -> Option<(&str, &str, u16)> {
+    let end = if authority.starts_with('[') {
+        authority.find(']')? + 1
+    } else {
+        authority.find(':').unwrap_or(authority.len())
+    };
+    let (host, port_text) = authority.split_at_checked(end)?;
+    let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let address = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+    let good = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
+        Some(inner) => !inner.is_empty() && inner.bytes().all(address),
+        None => !host.is_empty() && host.bytes().all(name),
+    };
+    let port = match port_text.strip_prefix(':') {
+        None => DEFAULT_PORT,
+        Some(digits) if digits.starts_with('0') || !digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            return None;
+        }
+        Some(digits) => digits.parse().ok()?,
+    };
+    (good && host.len() <= 255 && (port_text.is_empty() || port_text.starts_with(':')))
+        .then_some((host, port_text, port))
+}
+
+fn parse_expires(text: &str) -> Result<u32, TokenError> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(TokenError::MalformedExpires);
+    }
+    text.parse()
+        .ok()
+        .filter(|seconds| (1..=LONGEST_VALIDITY).contains(seconds))
+        .ok_or(TokenError::ExpiresOutOfRange)
+}
+
+/// Whether percent-encoded `text` stands for UTF-8, without writing the bytes down.
+fn is_utf8(text: &str) -> bool {
+    let mut bytes = decoded(text, Plus::Literal);
+    while let Some(first) = bytes.next() {
+        let width = match first {
+            0..=0x7f => continue,
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            _ => return false,
+        };
+        let mut character = [first, 0, 0, 0];
+        for slot in character.iter_mut().take(width).skip(1) {
+            let Some(byte) = bytes.next() else { return false };
+            *slot = byte;
+        }
+        if character.get(..width).is_none_or(|bytes| std::str::from_utf8(bytes).is_err()) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether percent-encoded `text` stands for `expected`, in a time that depends on the lengths and on `text`
+/// alone; `None` when the lengths differ.
+fn decodes_to(text: &str, expected: &[u8]) -> Option<bool> {
+    let mut rest = expected;
+    let mut difference = 0_u8;
+    for (index, piece) in text.split('%').enumerate() {
+        let (escaped, plain) = piece.split_at_checked(if index == 0 { 0 } else { 2 })?;
+        let (head, tail) = rest.split_at_checked(usize::from(index != 0) + plain.len())?;
+        rest = tail;
+        let (byte, head) = head.split_at_checked(usize::from(index != 0))?;
+        if let Some(byte) = byte.first() {
+            difference |= byte ^ u8::from_str_radix(escaped, 16).ok()?;
+        }
+        difference = head.iter().zip(plain.as_bytes()).fold(difference, |all, (a, b)| all | (a ^ b));
+    }
+    rest.is_empty().then(|| difference.ct_eq(&0).into())
+}

@@ -1,0 +1,134 @@
+//! The credential scope, `key/date/region/service/aws4_request`: whose signature this is and how far it
+//! reaches. Parsed into pieces that can hold nothing but the characters AWS gives them.
+
+/// What a derived signing key is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope<'a> {
+    /// The day in UTC, `YYYYMMDD`; eight digits.
+    pub date: &'a str,
+    /// The region, for instance `eu-central-1`.
+    pub region: &'a str,
+    /// The service, for instance `rds-db`.
+    pub service: &'a str,
+}
+
+/// A scope with the access key that signs in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credential<'a> {
+    /// The id of the access key: letters, digits and `_`, at most 128 of them.
+    pub access_key_id: &'a str,
+    /// Day, region and service.
+    pub scope: Scope<'a>,
+}
+
+/// The last element of every scope.
+pub(crate) const TERMINATOR: &str = "aws4_request";
+
+/// Why a text is not a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// Not five elements.
+    #[error("a credential has five elements, `key/date/region/service/aws4_request`")]
+    Elements,
+    /// The last element is another word.
+    #[error("a credential ends with `aws4_request`")]
+    Terminator,
+    /// An element is empty, too long, or has characters that it cannot have.
+    #[error("a credential names an access key, a day as `YYYYMMDD`, a region and a service")]
+    Characters,
+}
+
+impl<'a> Credential<'a> {
+    /// Reads `key/date/region/service/aws4_request`.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub fn parse(text: &'a str) -> Result<Self, CredentialError> {
+        Self::from_elements(text, |rest| rest.split_once('/'))
+    }
+
+    /// The same out of a query string, where the separators usually are `%2F`.
+    ///
+    /// Only the separators may be escaped: no character of an element needs to be, and without escapes
+    /// inside them the elements can be borrowed.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub fn parse_encoded(text: &'a str) -> Result<Self, CredentialError> {
+        Self::from_elements(text, |rest| {
+            let at = rest.bytes().position(|byte| byte == b'/' || byte == b'%')?;
+            let (element, rest) = rest.split_at_checked(at)?;
+            let rest = ["/", "%2F", "%2f"].iter().find_map(|separator| rest.strip_prefix(separator))?;
+            Some((element, rest))
+        })
+    }
+
+    fn from_elements(
+        text: &'a str,
+        next: impl Fn(&'a str) -> Option<(&'a str, &'a str)>,
+    ) -> Result<Self, CredentialError> {
+        let element = |rest| next(rest).ok_or(CredentialError::Elements);
+        let (access_key_id, rest) = element(text)?;
+        let (date, rest) = element(rest)?;
+        let (region, rest) = element(rest)?;
+        let (service, terminator) = element(rest)?;
+        if next(terminator).is_some() {
+            return Err(CredentialError::Elements);
+        }
+        if terminator != TERMINATOR {
+            return Err(CredentialError::Terminator);
+        }
+        let good = word(access_key_id, 128, |byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && date.len() == 8
+            && word(date, 8, |byte| byte.is_ascii_digit())
+            && word(region, 64, |byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && word(service, 64, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !good {
+            return Err(CredentialError::Characters);
+        }
+        Ok(Self { access_key_id, scope: Scope { date, region, service } })
+    }
+}
+
+fn word(text: &str, longest: usize, allowed: impl Fn(u8) -> bool) -> bool {
+    !text.is_empty() && text.len() <= longest && text.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_elements_in_either_spelling() {
+        let expected = Credential {
+            access_key_id: "AKIDEXAMPLE",
+            scope: Scope { date: "20150830", region: "us-east-1", service: "rds-db" },
+        };
+        assert_eq!(Credential::parse("AKIDEXAMPLE/20150830/us-east-1/rds-db/aws4_request"), Ok(expected));
+        for text in [
+            "AKIDEXAMPLE%2F20150830%2Fus-east-1%2Frds-db%2Faws4_request",
+            "AKIDEXAMPLE%2f20150830/us-east-1%2Frds-db%2Faws4_request",
+        ] {
+            assert_eq!(Credential::parse_encoded(text), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        use CredentialError::{Characters, Elements, Terminator};
+        for (text, error) in [
+            ("", Elements),
+            ("AKID/20150830/us-east-1/rds-db", Elements),
+            ("AKID/20150830/us-east-1/rds-db/aws4_request/", Elements),
+            ("AKID/20150830/us-east-1/rds-db/aws5_request", Terminator),
+            ("/20150830/us-east-1/rds-db/aws4_request", Characters),
+            ("AKID/2015-08-30/us-east-1/rds-db/aws4_request", Characters),
+            ("AKID/20150830/us east/rds-db/aws4_request", Characters),
+            ("AKID/20150830//rds-db/aws4_request", Characters),
+            ("AK%49D/20150830/us-east-1/rds-db/aws4_request", Characters),
+        ] {
+            assert_eq!(Credential::parse(text), Err(error), "{text}");
+        }
+        assert_eq!(Credential::parse_encoded("AK%49D%2F20150830%2Fr%2Fs%2Faws4_request"), Err(Elements));
+    }
+}
