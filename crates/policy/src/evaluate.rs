@@ -2,11 +2,13 @@
 //!
 //! How the decisions of many policies are combined (boundaries, sessions, service control) is not known here.
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 use crate::compile::{Policy, Range, Scope, Statement};
 use crate::document::Effect;
-use crate::pattern::{Case, ResourcePattern};
+use crate::pattern::ResourcePattern;
 use crate::trust::Principal;
 
 /// What is asked: may this action be done to this resource?
@@ -105,11 +107,13 @@ impl Policy {
     /// What this policy says about the request. A trust policy says nothing here: see
     /// [`Policy::evaluate_trust`].
     pub fn evaluate(&self, request: &Request<'_>) -> Outcome {
+        let mut buffer = ActionBuffer::default();
+        let action = buffer.fold(request.action);
         let mut outcome = Outcome::NoMatch;
         for (statement, here) in self.statements() {
             let undecided = outcome == Outcome::NoMatch || statement.effect == Effect::Deny;
             if !undecided
-                || !self.action_applies(statement, request.action)
+                || !self.action_applies(statement, &action)
                 || !self.resource_applies(statement, &request.resource)
             {
                 continue;
@@ -123,14 +127,16 @@ impl Policy {
     }
 
     pub(crate) fn statements(&self) -> impl Iterator<Item = (&Statement, StatementRef)> {
-        // A document of the greatest size holds a few thousand statements.
-        self.statements.iter().zip((0..=u16::MAX).map(|index| StatementRef { index }))
+        // A document of the greatest size holds a few thousand statements, so the index always fits.
+        let at = |index| StatementRef { index: u16::try_from(index).unwrap_or(u16::MAX) };
+        self.statements.iter().enumerate().map(move |(index, statement)| (statement, at(index)))
     }
 
-    pub(crate) fn action_applies(&self, statement: &Statement, action: &str) -> bool {
+    /// `action` is in lower case.
+    pub(crate) fn action_applies(&self, statement: &Statement, action: &[u8]) -> bool {
         let listed = statement.actions;
         let mut patterns = listed.range.get(&self.actions).iter();
-        patterns.any(|pattern| pattern.matches(&self.text, action, Case::Folded)) != listed.negated
+        patterns.any(|pattern| pattern.matches(&self.text, action)) != listed.negated
     }
 
     fn resource_applies(&self, statement: &Statement, resource: &Resource<'_>) -> bool {
@@ -150,10 +156,33 @@ impl Policy {
             .iter()
             .zip([partition, service, region, account, resource])
             .rev()
-            .all(|(segment, part)| segment.matches(&self.text, part, Case::Sensitive))
+            .all(|(segment, part)| segment.matches(&self.text, part.as_bytes()))
     }
 
     pub(crate) fn principals_of(&self, range: Range) -> impl Iterator<Item = &Principal> {
         range.get(&self.principals).iter()
+    }
+}
+
+/// Room for an action in lower case: the longest of AWS's are of about 70 bytes. A longer one is still evaluated
+/// right, at the price of an allocation.
+pub(crate) struct ActionBuffer([u8; 96]);
+
+impl Default for ActionBuffer {
+    fn default() -> Self {
+        Self([0; 96])
+    }
+}
+
+impl ActionBuffer {
+    pub(crate) fn fold(&mut self, action: &str) -> Cow<'_, [u8]> {
+        match self.0.get_mut(..action.len()) {
+            Some(folded) => {
+                folded.copy_from_slice(action.as_bytes());
+                folded.make_ascii_lowercase();
+                Cow::Borrowed(folded)
+            }
+            None => Cow::Owned(action.to_ascii_lowercase().into_bytes()),
+        }
     }
 }

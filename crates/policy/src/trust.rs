@@ -5,7 +5,7 @@
 
 use crate::compile::{Policy, Scope};
 use crate::document::Effect;
-use crate::evaluate::StatementRef;
+use crate::evaluate::{ActionBuffer, StatementRef};
 use crate::validate::is_partition;
 
 /// Someone a trust policy names.
@@ -140,10 +140,12 @@ impl Policy {
     /// policies to be written: the account and the user; or the account, the role and the session.
     pub fn evaluate_trust(&self, request: &TrustRequest<'_>) -> TrustOutcome {
         let caller = &request.principal;
+        let mut buffer = ActionBuffer::default();
+        let action = buffer.fold(request.action);
         let mut outcome = TrustOutcome::NoMatch;
         for (statement, here) in self.statements() {
             let Scope::Principals { negated, range } = &statement.scope else { continue };
-            if !self.action_applies(statement, request.action) {
+            if !self.action_applies(statement, &action) {
                 continue;
             }
             let names = || self.principals_of(*range);

@@ -42,6 +42,14 @@ fn deny_written_rds_db_connect_with_a_capital_denies() {
 }
 
 #[test]
+fn an_action_of_any_length_is_compared_without_case() {
+    let long = format!("iam:{}", "Ab".repeat(100));
+    assert!(allows(&one("Allow", &long, "*"), &long.to_lowercase(), "*"));
+    assert!(allows(&one("Allow", "IAM:a*B", "*"), &long, "*"));
+    assert!(!allows(&one("Allow", &long, "*"), &format!("{long}x"), "*"));
+}
+
+#[test]
 fn case_of_the_resource_matters() {
     let policy = one("Allow", "rds-db:connect", "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/Admin");
     assert!(allows(&policy, "rds-db:connect", "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/Admin"));
