@@ -1,15 +1,15 @@
 //! The embedded store keeps the contract of the store: against a model, under concurrency, and over restarts.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says so by panicking")]
 
+use countersign_store::{
+    Compare, EmbeddedStore, Entry, Event, Operation, Outcome, Store, StoreError, Transaction, Watch,
+};
 use futures_util::future::{join_all, try_join_all};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use store::{
-    Compare, EmbeddedStore, Entry, Event, Operation, Outcome, Store, StoreError, Transaction, Watch,
-};
 use tempfile::TempDir;
 
 fn folder() -> (TempDir, PathBuf) {
