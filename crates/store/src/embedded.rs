@@ -16,7 +16,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -46,7 +46,7 @@ impl EmbeddedStore {
     /// version or the disk fails.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let (database, revision) = open(path)?;
-        let file = Arc::new(StoreFile { database: RwLock::new(Some(database)) });
+        let file = Arc::new(StoreFile { path: path.to_owned(), database: RwLock::new(Some(database)) });
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (publish, head) = watch::channel(revision);
         let writer = std::thread::Builder::new()
@@ -158,12 +158,13 @@ impl EmbeddedStore {
         read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, StoreError> {
         let read = move |transaction: &ReadTransaction| read(transaction).map_err(storage);
-        self.file.read(read).await?.ok_or_else(|| StoreError::Storage("it is closed".to_owned()))
+        self.file.read(read).await?.ok_or_else(not_open)
     }
 }
 
 /// The open file, which the watches share but do not keep open.
 struct StoreFile {
+    path: PathBuf,
     database: RwLock<Option<Database>>,
 }
 
@@ -182,6 +183,16 @@ impl StoreFile {
     /// `None` once the store is closed.
     fn with<T>(&self, act: impl FnOnce(&Database) -> T) -> Option<T> {
         self.database.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(act)
+    }
+
+    /// Opens the file anew. After a write that failed, on a full disk say, redb takes no further ones, and this finds
+    /// out what became of the last: the store serves again as soon as the disk does.
+    fn reopen(&self) -> Result<Revision, StoreError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        drop(database.take());
+        let (opened, revision) = open(&self.path)?;
+        *database = Some(opened);
+        Ok(revision)
     }
 
     fn close(&self) {
@@ -280,15 +291,28 @@ fn write(file: &StoreFile, mut jobs: mpsc::Receiver<Job>, head: &watch::Sender<R
     while jobs.blocking_recv_many(&mut batch, QUEUE) > 0 {
         let (transactions, replies): (Vec<_>, Vec<_>) =
             batch.drain(..).map(|job| (job.transaction, job.reply)).unzip();
-        let Some(done) = file.with(|database| commit(database, &transactions)) else { return };
-        if let Ok((_, revision)) = done {
-            head.send_if_modified(|head| std::mem::replace(head, revision) != revision);
+        let done = file
+            .with(|database| commit(database, &transactions).map_err(storage))
+            .unwrap_or_else(|| Err(not_open()));
+        let revision = match &done {
+            Ok((_, revision)) => Ok(*revision),
+            Err(error) => {
+                tracing::error!(%error, "a commit failed, opening the store anew");
+                file.reopen()
+            }
+        };
+        match revision {
+            Ok(revision) => {
+                head.send_if_modified(|head| std::mem::replace(head, revision) != revision);
+            }
+            Err(error) => tracing::error!(%error, "the store is away until the next write opens it"),
         }
         for (nth, reply) in replies.into_iter().enumerate() {
             let answer = match &done {
                 Ok((outcomes, _)) => {
                     outcomes.get(nth).copied().ok_or_else(|| storage("an outcome is missing"))
                 }
+                Err(StoreError::Storage(reason)) => Err(StoreError::Storage(reason.clone())),
                 Err(error) => Err(storage(error)),
             };
             // Who no longer waits needs no answer.
@@ -463,6 +487,10 @@ fn entry(key: &str, (created, modified, value): (u64, u64, &[u8])) -> Entry {
 /// The revision of the last commit, 0 before the first.
 fn revision(meta: &impl ReadableTable<&'static str, u64>) -> Result<Revision, redb::Error> {
     Ok(meta.get(REVISION)?.map_or(0, |revision| revision.value()))
+}
+
+fn not_open() -> StoreError {
+    StoreError::Storage("its file is not open".to_owned())
 }
 
 fn storage(error: impl fmt::Display) -> StoreError {
