@@ -1,0 +1,153 @@
+//! The audit trail: one JSON line a login, allowed or refused, with everything the client is not told; and the same, for
+//! people, in the log. Never a token, never a secret.
+
+use crate::door::Login;
+use iam::Decision;
+use std::fs::File;
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Mutex;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Where audit records go.
+#[derive(Debug)]
+pub struct Audit {
+    file: Option<Mutex<File>>,
+}
+
+impl Audit {
+    /// Appends to the file, mode 0600, which is made where there is none.
+    pub fn to_file(path: &Path) -> std::io::Result<Self> {
+        let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        Ok(Self { file: Some(Mutex::new(file)) })
+    }
+
+    /// Writes to the log alone.
+    pub fn log_only() -> Self {
+        Self { file: None }
+    }
+
+    /// Writes a record. The line is with the operating system when this returns; a failure is logged, and refuses
+    /// nobody.
+    pub fn write(&self, record: &Record<'_>) {
+        record.log();
+        let Some(file) = &self.file else { return };
+        let mut line = match serde_json::to_vec(record) {
+            Ok(line) => line,
+            Err(error) => return tracing::error!(%error, "an audit record cannot be written"),
+        };
+        line.push(b'\n');
+        let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Err(error) = file.write_all(&line) {
+            tracing::error!(%error, "the audit file cannot be written");
+        }
+    }
+}
+
+/// What is written of a login.
+#[derive(Debug, serde::Serialize)]
+pub struct Record<'a> {
+    /// When, RFC 3339.
+    time: String,
+    /// The number that the database server's log carries too, 16 hex digits.
+    request: String,
+    /// `allowed` or `refused`.
+    decision: &'static str,
+    /// The resource id of the database that asked.
+    database: &'a str,
+    /// The database user.
+    user: &'a str,
+    /// The client's address, where the door knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<IpAddr>,
+    /// The door: `pam`, `ldap` or `mysql`.
+    door: &'static str,
+    /// The access key that signed, or is said to have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_key: Option<String>,
+    /// The ARN of the principal, where the signature proved it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<&'a str>,
+    /// The statement that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_by: Option<String>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// The same in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// The class in RDS's words, such as `ExpiredToken`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<&'static str>,
+    /// The revision of the snapshot that it was decided from.
+    revision: u64,
+}
+
+impl<'a> Record<'a> {
+    /// The record of a decided login.
+    pub fn new(now: OffsetDateTime, request_id: u64, login: &Login<'a>, decision: &Decision<'a>) -> Self {
+        let mut record = Self {
+            time: now.format(&Rfc3339).unwrap_or_default(),
+            request: format!("{request_id:016x}"),
+            decision: "refused",
+            database: login.database,
+            user: login.user,
+            client: login.client,
+            door: login.door.as_str(),
+            access_key: None,
+            principal: None,
+            decided_by: None,
+            reason: None,
+            detail: None,
+            class: None,
+            revision: 0,
+        };
+        match decision {
+            Decision::Allowed(allowed) => {
+                record.decision = "allowed";
+                record.access_key = Some(allowed.key.to_string());
+                record.principal = Some(allowed.principal);
+                record.decided_by = Some(allowed.decided_by.to_string());
+                record.revision = allowed.revision;
+            }
+            Decision::Refused(refused) => {
+                record.access_key = refused.key.map(|key| key.to_string());
+                record.principal = refused.principal;
+                record.decided_by = refused.decided_by.map(|statement| statement.to_string());
+                record.reason = Some(refused.reason.as_str());
+                record.detail = Some(refused.reason.to_string());
+                record.class = Some(refused.reason.class().as_str());
+                record.revision = refused.revision;
+            }
+        }
+        record
+    }
+
+    fn log(&self) {
+        macro_rules! event {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(
+                    target: "countersign::login",
+                    request = %self.request,
+                    database = self.database,
+                    user = self.user,
+                    door = self.door,
+                    client = self.client.map(tracing::field::display),
+                    access_key = self.access_key.as_deref(),
+                    principal = self.principal,
+                    decided_by = self.decided_by.as_deref(),
+                    reason = self.reason,
+                    class = self.class,
+                    detail = self.detail.as_deref(),
+                    revision = self.revision,
+                    $message
+                )
+            };
+        }
+        if self.reason.is_some() { event!(warn, "login refused") } else { event!(info, "login allowed") }
+    }
+}
