@@ -56,10 +56,12 @@ impl Snapshot {
     pub fn authorize<'s>(&'s self, principal: &Principal<'s>, request: &Request<'_>) -> Authorization<'s> {
         let mut vote = Vote::default();
         let denial = match principal.kind {
-            PrincipalKind::User { user, .. } => self.consult(&user.policies, request, &mut vote).or_else(|| {
-                let groups = user.groups.iter().filter_map(|name| self.group(name));
-                groups.into_iter().find_map(|group| self.consult(&group.policies, request, &mut vote))
-            }),
+            PrincipalKind::User { user, .. } => {
+                self.consult(&user.policies, request, &mut vote).or_else(|| {
+                    let groups = user.groups.iter().filter_map(|name| self.group(name));
+                    groups.into_iter().find_map(|group| self.consult(&group.policies, request, &mut vote))
+                })
+            }
             PrincipalKind::RoleSession { role, .. } => self.consult(&role.policies, request, &mut vote),
         };
         match (denial, vote.allowed_by) {

@@ -127,7 +127,9 @@ fn still_valid(token: &Token<'_>, credential: &Credential, now: Timestamp) -> Re
     match (&credential.session, token.security_token_encoded().is_some()) {
         (None, false) => Ok(()),
         (None, true) | (Some(_), false) => Err(Reason::SecurityToken),
-        (Some(session), true) if !token.security_token_eq(session.token.as_bytes()) => Err(Reason::SecurityToken),
+        (Some(session), true) if !token.security_token_eq(session.token.as_bytes()) => {
+            Err(Reason::SecurityToken)
+        }
         (Some(session), true) if now >= session.expires => Err(Reason::SessionExpired),
         (Some(_), true) => Ok(()),
     }

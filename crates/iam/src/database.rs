@@ -242,7 +242,11 @@ mod tests {
         let endpoints = naming(None).endpoints(None, &["mydb"], &region, 5432);
         let hosts: Vec<&str> = endpoints.iter().map(|e| e.host.as_ref()).collect();
         assert_eq!(hosts[..4], ["localhost", "127.0.0.1", "[::1]", "::1"]);
-        assert!(hosts[4].starts_with("mydb.") && hosts[4].ends_with(".us-east-1.rds.amazonaws.com"), "{}", hosts[4]);
+        assert!(
+            hosts[4].starts_with("mydb.") && hosts[4].ends_with(".us-east-1.rds.amazonaws.com"),
+            "{}",
+            hosts[4]
+        );
         assert_eq!(hosts[4].split('.').nth(1).map(str::len), Some(12));
     }
 

@@ -102,7 +102,9 @@ impl AccessKeyId {
             KeyKind::Temporary => b"ASIA",
         };
         let mut text = [b'A'; 20];
-        for (to, from) in text.iter_mut().zip(prefix.iter().copied().chain(random.iter().map(|b| base32_char(*b)))) {
+        for (to, from) in
+            text.iter_mut().zip(prefix.iter().copied().chain(random.iter().map(|b| base32_char(*b))))
+        {
             *to = from;
         }
         Self(text)
@@ -158,7 +160,9 @@ impl UniqueId {
             IdKind::Policy => b"ANPA",
         };
         let mut text = [b'A'; 21];
-        for (to, from) in text.iter_mut().zip(prefix.iter().copied().chain(random.iter().map(|b| base32_char(*b)))) {
+        for (to, from) in
+            text.iter_mut().zip(prefix.iter().copied().chain(random.iter().map(|b| base32_char(*b))))
+        {
             *to = from;
         }
         Self(text)
@@ -169,7 +173,9 @@ impl FromStr for UniqueId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
         match <[u8; 21]>::try_from(text.as_bytes()) {
-            Ok(bytes) if bytes.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) => Ok(Self(bytes)),
+            Ok(bytes) if bytes.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) => {
+                Ok(Self(bytes))
+            }
             _ => Err(IdError::new(text, "a unique id: expected 21 of A-Z and 0-9")),
         }
     }
@@ -292,7 +298,12 @@ mod tests {
         for bad in ["12345678901", "1234567890123", "12345678901x"] {
             assert!(bad.parse::<AccountId>().is_err(), "{bad}");
         }
-        for bad in ["db-", "prx-GAYTEMZUGU3DOOBZMFRGGZDFMY", "db-gaytemzugu3doobzmfrggzdfmy", "GAYTEMZUGU3DOOBZMFRGGZDFMY"] {
+        for bad in [
+            "db-",
+            "prx-GAYTEMZUGU3DOOBZMFRGGZDFMY",
+            "db-gaytemzugu3doobzmfrggzdfmy",
+            "GAYTEMZUGU3DOOBZMFRGGZDFMY",
+        ] {
             assert!(bad.parse::<ResourceId>().is_err(), "{bad}");
         }
     }

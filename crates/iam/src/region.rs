@@ -144,12 +144,17 @@ mod tests {
 
     #[test]
     fn shapes_and_partitions() {
-        for (name, partition) in
-            [("us-east-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("xx-lab-9", "aws")]
-        {
+        for (name, partition) in [
+            ("us-east-1", "aws"),
+            ("cn-north-1", "aws-cn"),
+            ("us-gov-west-1", "aws-us-gov"),
+            ("xx-lab-9", "aws"),
+        ] {
             assert_eq!(name.parse::<Region>().unwrap().partition(), partition, "{name}");
         }
-        for name in ["", "us", "us-east", "US-EAST-1", "us-east-1a", "us--1", "us-east-1/x", "-east-1", "us-east-111"] {
+        for name in
+            ["", "us", "us-east", "US-EAST-1", "us-east-1a", "us--1", "us-east-1/x", "-east-1", "us-east-111"]
+        {
             assert!(name.parse::<Region>().is_err(), "{name}");
         }
         assert!("us-east-1".parse::<Region>().unwrap().is_known());

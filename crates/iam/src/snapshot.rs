@@ -4,7 +4,8 @@
 use crate::principal::PrincipalKind;
 use crate::shards::Shards;
 use crate::{
-    AccessKeyId, AccountId, Arn, Credential, Database, Group, Holder, NamedPolicy, Principal, ResourceId, Role, User,
+    AccessKeyId, AccountId, Arn, Credential, Database, Group, Holder, NamedPolicy, Principal, ResourceId,
+    Role, User,
 };
 use sigv4::Decoy;
 use std::sync::Arc;
