@@ -1,1 +1,74 @@
-fn main() {}
+//! `countersign`: the one binary. It reads the command line and hands over; what it does stands in the libraries.
+
+mod admin;
+mod client;
+mod config;
+mod control;
+mod demo;
+mod doors;
+mod env;
+mod logging;
+mod pam;
+mod serve;
+mod status;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// IAM database authentication for PostgreSQL that you run yourself: the tokens, policies, SQL and AWS CLI commands of
+/// Amazon RDS, checked by the database server itself.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  countersign serve &
+  eval \"$(countersign env)\"
+  aws rds create-db-instance --db-instance-identifier mydb --engine postgres --db-instance-class db.t3.micro \\
+      --allocated-storage 20 --master-username postgres --master-user-password 'Master-pass-1' \\
+      --enable-iam-database-authentication";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the API, the database servers and the doors they ask through, until it is told to stop
+    Serve(serve::Arguments),
+    /// Prints the shell exports that point the AWS CLI and the SDKs here: eval "$(countersign env)"
+    Env(env::Arguments),
+    /// Prints the certificates that clients of a region's databases trust, PEM: for sslrootcert
+    CaBundle(client::BundleArguments),
+    /// Shows what runs: the API, the doors, the databases
+    Status(status::Arguments),
+    /// Walks through a whole login with the real aws and psql, on a throw-away data directory
+    Demo(demo::Arguments),
+    /// The PAM module that PostgreSQL asks through
+    Pam(pam::Arguments),
+}
+
+fn main() -> ExitCode {
+    // clap ends the process with 2 on wrong usage; a failure is 1.
+    let result = match Cli::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Env(arguments) => env::run(&arguments),
+        Command::CaBundle(arguments) => client::print_bundle(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Pam(arguments) => pam::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let usage = error.downcast_ref::<config::UsageError>().is_some();
+            report(&error);
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is where a command's failure reaches the person who typed it")]
+fn report(error: &anyhow::Error) {
+    eprintln!("countersign: {error:#}");
+}

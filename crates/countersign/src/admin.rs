@@ -1,0 +1,145 @@
+//! The administrator that a first start makes, and the file its credentials lie in.
+
+use anyhow::{Context, bail};
+use iam::{AccessKeyId, AccountId, IdKind, KeyKind, UniqueId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use store::records::{AccessKey, Account, Change, KeyStatus, Record, Records, User};
+use store::{MasterKey, Outcome};
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+const ADMINISTRATOR_ACCESS: &str = "arn:aws:iam::aws:policy/AdministratorAccess";
+
+/// The account that is served where none is named.
+const DEFAULT_ACCOUNT: &str = "123456789012";
+
+/// The administrator's credentials, as they lie in the data directory.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct Credentials {
+    /// The access key id.
+    pub(crate) access_key_id: String,
+    /// The secret access key.
+    pub(crate) secret_access_key: Zeroizing<String>,
+}
+
+impl Credentials {
+    fn file(data_dir: &Path) -> PathBuf {
+        data_dir.join("administrator.toml")
+    }
+
+    /// Reads the file that a first start wrote.
+    pub(crate) fn read(data_dir: &Path) -> anyhow::Result<Self> {
+        let path = Self::file(data_dir);
+        let text = Zeroizing::new(std::fs::read_to_string(&path).with_context(|| {
+            format!("cannot read the administrator's credentials `{}`; has `countersign serve` run on this data directory?", path.display())
+        })?);
+        // The parser's message would quote the line, and with it the secret.
+        toml::from_str(&text).map_err(|_| anyhow::anyhow!("`{}` is not what a first start wrote there", path.display()))
+    }
+
+    fn write(&self, data_dir: &Path) -> anyhow::Result<()> {
+        let path = Self::file(data_dir);
+        let text = Zeroizing::new(toml::to_string(self)?);
+        write_private(&path, text.as_bytes()).with_context(|| format!("cannot write `{}`", path.display()))
+    }
+}
+
+/// Writes a file of mode 0600 in one step: whoever reads it finds the old or the new one, whole.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_extension("new");
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Opens the account of a data directory; on the first start it is made, with an administrator.
+///
+/// The credentials are on disk before the user is in the store: a crash in between leaves a file that the next start
+/// writes anew, never a user whose secret nobody has.
+pub(crate) async fn open_account(
+    data_dir: &Path,
+    records: &Records,
+    master_key: &MasterKey,
+    asked: Option<AccountId>,
+    now: OffsetDateTime,
+) -> anyhow::Result<AccountId> {
+    if let Some(account) = records.get::<Account>(Account::KEY).await? {
+        if account.format != Account::FORMAT {
+            bail!(
+                "the data directory has format {}, this version of countersign reads format {}",
+                account.format,
+                Account::FORMAT
+            );
+        }
+        return match asked {
+            Some(asked) if asked != account.account => {
+                bail!("--account-id is `{asked}`, but the data directory belongs to account `{}`", account.account)
+            }
+            _ => Ok(account.account),
+        };
+    }
+    let account = match asked {
+        Some(account) => account,
+        None => DEFAULT_ACCOUNT.parse()?,
+    };
+    let (user, key, credentials) = administrator(master_key, now)?;
+    credentials.write(data_dir)?;
+    let change = Change::new()
+        .insert(&Account { format: Account::FORMAT, account, created: now })?
+        .insert(&user)?
+        .insert(&key)?;
+    match records.commit(change).await? {
+        Outcome::Committed(_) => Ok(account),
+        Outcome::Conflict => bail!("the data directory was opened by two processes at once"),
+    }
+}
+
+fn administrator(master_key: &MasterKey, now: OffsetDateTime) -> anyhow::Result<(User, AccessKey, Credentials)> {
+    let user = User {
+        name: "administrator".parse()?,
+        id: UniqueId::generate(IdKind::User, &random()?),
+        path: iam::Path::default(),
+        created: now,
+        tags: BTreeMap::new(),
+        attached: BTreeSet::from([ADMINISTRATOR_ACCESS.parse()?]),
+        inline: BTreeMap::new(),
+        groups: BTreeSet::new(),
+    };
+    let id = AccessKeyId::generate(KeyKind::LongTerm, &random()?);
+    let secret = secret_access_key()?;
+    let mut key = AccessKey {
+        id,
+        user: user.name.clone(),
+        status: KeyStatus::Active,
+        created: now,
+        secret: master_key.seal("", b"")?,
+    };
+    key.secret = master_key.seal(&key.full_key(), secret.as_bytes())?;
+    Ok((user, key, Credentials { access_key_id: id.to_string(), secret_access_key: secret }))
+}
+
+fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gives no randomness"))?;
+    Ok(bytes)
+}
+
+/// Forty characters of the base64 alphabet: 240 bits.
+fn secret_access_key() -> anyhow::Result<Zeroizing<String>> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bytes = Zeroizing::new(random::<40>()?);
+    let letter = |byte: &u8| ALPHABET.get(usize::from(byte & 63)).map_or('A', |b| char::from(*b));
+    Ok(Zeroizing::new(bytes.iter().map(letter).collect()))
+}

@@ -1,0 +1,251 @@
+//! `countersign serve`: opens the data directory, starts the parts in the order in which they need each other, and stops
+//! them in the reverse order.
+
+use crate::config::{self, DoorSetting, OnExit, Settings};
+use crate::control::{self, Control};
+use crate::doors::DoorKeeper;
+use crate::{admin, logging, pam};
+use anyhow::Context;
+use doors::{Audit, Clock, LdapDoor, Metrics, Verifier};
+use engine::{DoorChoice, Reconciler};
+use iam::Naming;
+use prometheus_client::registry::Registry;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use store::records::Session;
+use store::{Change, EmbeddedStore, MasterKey, Published, Records};
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Flags of `serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Stops on Ctrl-C and on SIGTERM. Ready when GET /health answers 200.
+
+Settings come from the flags, then the environment, then the --config file, then the defaults.")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    settings: config::Arguments,
+}
+
+/// Runs until a signal says stop.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let settings = arguments.settings.settle()?;
+    logging::start(settings.log_format, &settings.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let data_dir = &settings.data_dir;
+    make_data_dir(data_dir)?;
+    let clock: Clock = Arc::new(OffsetDateTime::now_utc);
+    let master_key = Arc::new(MasterKey::load_or_create(&data_dir.join("master.key"))?);
+    let records = Records::new(Arc::new(EmbeddedStore::open(&data_dir.join("store.redb"))?));
+    let account = admin::open_account(data_dir, &records, &master_key, settings.account_id, clock()).await?;
+    let naming = Naming::new(account, settings.endpoint_domain.as_deref());
+    let published = store::follow(records.clone(), master_key.clone(), naming.clone(), account).await?;
+    let (stop, stopped) = watch::channel(false);
+
+    let mut registry = Registry::default();
+    let verifier = Arc::new(Verifier::new(
+        published.clone(),
+        clock.clone(),
+        Audit::to_file(&data_dir.join("audit.jsonl")).context("cannot open the audit file")?,
+        Metrics::registered(&mut registry),
+        first_request_id()?,
+    ));
+
+    let mut parts = tokio::task::JoinSet::new();
+    let door = match choose_door(&settings) {
+        DoorSetting::Ldap => {
+            let (listener, address) = ldap_listener(&settings).await?;
+            let snapshot = published.clone();
+            let known = move |id: &str| snapshot.peek().database(id).map(|database| database.resource_id.as_str().into());
+            let ldap = LdapDoor::new(listener, Arc::new(known), verifier.clone());
+            parts.spawn(ldap.serve(stopped.clone()));
+            DoorChoice::Ldap { address }
+        }
+        DoorSetting::Auto | DoorSetting::Pam => DoorChoice::Pam { service: settings.pam_service.clone() },
+    };
+    let keeper = Arc::new(DoorKeeper::new(verifier, stopped.clone()));
+    let installations = engine::discover(&settings.postgres_dirs);
+    let engine_versions = engine::engine_versions(&installations);
+    let reconciler = Arc::new(Reconciler::new(
+        engine::Settings {
+            data_dir: data_dir.clone(),
+            os_user: settings.os_user.clone(),
+            listen_addresses: settings.database_listen.clone(),
+            naming: naming.clone(),
+            door: door.clone(),
+            installations,
+        },
+        records.clone(),
+        master_key.clone(),
+        keeper,
+    )?);
+
+    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+        format!("cannot listen on {}: is another program using the port? Choose one with --listen", settings.listen)
+    })?;
+    let address = listener.local_addr()?;
+    let control = Arc::new(Control {
+        started: clock(),
+        address,
+        account,
+        door: door.to_string(),
+        engine_versions: engine_versions.clone(),
+        records: records.clone(),
+        published: published.clone(),
+        naming: naming.clone(),
+        registry,
+    });
+    let services = Arc::new(api::Services {
+        records: records.clone(),
+        master_key,
+        published: published.clone(),
+        naming,
+        account,
+        engine_versions,
+        clock: clock.clone(),
+    });
+    let router = api::router(services).merge(control::metrics(control.clone()));
+    let control_socket = control::bind(data_dir)?;
+    admin::write_private(&data_dir.join("endpoint"), format!("http://{address}\n").as_bytes())?;
+
+    parts.spawn(control::serve(control_socket, control, stopped.clone()));
+    parts.spawn(api_server(listener, router, stopped.clone()));
+    let reconciling = reconciler.clone();
+    let until = stopped.clone();
+    parts.spawn(async move {
+        reconciling.run(until).await;
+        Ok(())
+    });
+    parts.spawn(sweep_sessions(records, published, clock, stopped));
+    tracing::info!(%address, %account, %door, data_dir = %data_dir.display(), "ready");
+
+    let interrupted = tokio::select! {
+        signal = asked_to_stop() => signal?,
+        ended = parts.join_next() => {
+            ended.context("nothing runs")???;
+            anyhow::bail!("a part of the server ended by itself");
+        }
+    };
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    while let Some(ended) = parts.join_next().await {
+        ended??;
+    }
+    let stop_databases = match settings.on_exit {
+        OnExit::Auto => interrupted,
+        OnExit::Leave => false,
+        OnExit::Stop => true,
+    };
+    if stop_databases {
+        reconciler.stop_all().await;
+    }
+    tracing::info!(databases_stopped = stop_databases, "stopped");
+    Ok(())
+}
+
+/// The directory may be entered by the user that database servers run as, whose own directories lie inside; what others
+/// must not read has its own mode.
+fn make_data_dir(path: &Path) -> anyhow::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(path)
+        .with_context(|| format!("cannot make the data directory `{}`", path.display()))
+}
+
+fn first_request_id() -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gives no randomness"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn choose_door(settings: &Settings) -> DoorSetting {
+    let installed = pam::installed(&settings.pam_service);
+    match (settings.door, installed) {
+        (DoorSetting::Ldap, _) => DoorSetting::Ldap,
+        (DoorSetting::Auto, Err(missing)) => {
+            tracing::info!(%missing, "PostgreSQL will ask through its LDAP method; `countersign pam install` gives it PAM");
+            DoorSetting::Ldap
+        }
+        (DoorSetting::Pam, Err(missing)) => {
+            tracing::warn!(%missing, "the PAM door was asked for but is not installed: every token will be refused until `countersign pam install` has run");
+            DoorSetting::Pam
+        }
+        (_, Ok(())) => DoorSetting::Pam,
+    }
+}
+
+/// The LDAP door keeps its port from run to run where it can: servers that outlived a restart have it in their hba file.
+async fn ldap_listener(settings: &Settings) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let remembered = settings.data_dir.join("ldap-address");
+    let last = std::fs::read_to_string(&remembered).ok().and_then(|text| text.trim().parse::<SocketAddr>().ok());
+    let again = last.filter(|last| settings.ldap_listen.port() == 0 && last.ip() == settings.ldap_listen.ip());
+    let listener = match again {
+        Some(last) => TcpListener::bind(last).await.ok(),
+        None => None,
+    };
+    let listener = match listener {
+        Some(listener) => listener,
+        None => TcpListener::bind(settings.ldap_listen)
+            .await
+            .with_context(|| format!("cannot listen on {}: choose another --ldap-listen", settings.ldap_listen))?,
+    };
+    let address = listener.local_addr()?;
+    admin::write_private(&remembered, format!("{address}\n").as_bytes())?;
+    Ok((listener, address))
+}
+
+async fn api_server(listener: TcpListener, router: axum::Router, mut stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let stop = async move {
+        // An error means that the sender is gone: time to stop as well.
+        drop(stopped.wait_for(|stop| *stop).await);
+    };
+    Ok(axum::serve(listener, router).with_graceful_shutdown(stop).await?)
+}
+
+/// Waits for a signal; true for an interrupt, false for SIGTERM.
+async fn asked_to_stop() -> anyhow::Result<bool> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => true,
+        _ = terminate.recv() => false,
+    })
+}
+
+/// Takes sessions out of the store an hour after their end: until then a refusal can still say that it expired.
+async fn sweep_sessions(
+    records: Records,
+    published: Arc<Published>,
+    clock: Clock,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    const EVERY: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+    loop {
+        let ended = clock() - time::Duration::HOUR;
+        match records.list::<Session>("").await {
+            Ok(sessions) => {
+                for session in sessions.iter().filter(|session| session.expires < ended) {
+                    if let Err(error) = records.commit(Change::new().delete(session)).await {
+                        tracing::warn!(%error, "an expired session cannot be removed");
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "expired sessions cannot be listed"),
+        }
+        tracing::debug!(credentials = published.current().credential_count(), "expired sessions are gone");
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+        }
+    }
+}
