@@ -187,8 +187,10 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
-        fn agrees_with_the_definition(pattern in "[abé*?€😀]{0,8}", subject in "[abé€😀]{0,10}") {
+        fn agrees_with_the_definition(pattern in "[aé€*?]{0,7}", subject in "[aé€😀]{0,7}") {
             let p: Vec<char> = pattern.chars().collect();
             let s: Vec<char> = subject.chars().collect();
             prop_assert_eq!(matches(&pattern, &subject), naive(&p, &s));
@@ -209,7 +211,8 @@ mod tests {
     fn a_question_mark_is_one_character_not_one_byte() {
         assert!(matches("?", "é"));
         assert!(!matches("??", "é"));
-        assert!(!matches("*??", "é"));
+        assert!(!matches("*??", "€"));
+        assert!(!matches("*???", "😀"));
         assert!(matches("*?", "€é"));
     }
 

@@ -15,7 +15,8 @@ use crate::validate::is_partition;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Principal {
-    /// `"*"` or `{"AWS": "*"}`, which mean the same: any principal of any account.
+    /// `"*"` or `{"AWS": "*"}`, which mean the same: any principal of any account. It counts as naming the
+    /// principal itself, as it does in AWS's other resource-based policies.
     Anyone,
     /// An account, by its id or as `arn:aws:iam::123456789012:root`: whomever that account's policies allow.
     Account {

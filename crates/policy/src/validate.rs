@@ -194,11 +194,12 @@ fn resource_format(resource: &str, kind: Kind) -> Result<(), Reason> {
     if vendor.contains(['*', '?']) {
         return Err(Reason::ResourceVendor);
     }
-    let (region, path) = (parts.next(), parts.nth(1));
+    let (region, account, path) = (parts.next(), parts.next(), parts.next());
     if region.is_some_and(|region| !region.is_empty()) {
         match vendor {
             "iam" => return Err(Reason::IamRegion(resource.to_owned())),
-            "s3" => return Err(Reason::Region(resource.to_owned())),
+            // Buckets have neither region nor account; access points and jobs have both.
+            "s3" if account == Some("") => return Err(Reason::Region(resource.to_owned())),
             _ => {}
         }
     }

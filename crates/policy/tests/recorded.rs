@@ -122,6 +122,7 @@ fn each_rule_has_its_message() {
             json!({"Resource": "arn:aws:s3:us-east-1::example_bucket"}),
             "Resource arn:aws:s3:us-east-1::example_bucket can not contain region information.",
         ),
+        (json!({"Resource": "arn:aws:s3:us-west-2:123456789012:accesspoint/a"}), "accepted"),
         (json!({"NotResource": "*"}), SYNTAX),
         (json!({"NotResource": []}), SYNTAX),
         (json!({"Action": {}}), SYNTAX),
