@@ -2,16 +2,18 @@
 
 mod account;
 mod iam;
+mod maintenance;
 mod rds;
 
 pub use self::account::{Account, AuthorityRecord};
 pub use self::iam::{
-    AccessKey, Group, InlinePolicies, KeyStatus, LastUsed, ManagedPolicy, PolicyVersion, Role, Session, SessionPrincipal, Tags,
-    User,
+    AccessKey, Group, InlinePolicies, KeyStatus, LastUsed, ManagedPolicy, PolicyVersion, Role, Session,
+    SessionPrincipal, Tags, User,
 };
+pub use self::maintenance::{MaintenanceWindow, WindowError, minute_of_day};
 pub use self::rds::{
-    Cluster, ClusterStatus, EngineVersion, Instance, InstanceStatus, MasterUser, ParameterGroup, ParameterGroupKind, Settings, State,
-    SubnetGroup, Wanted,
+    Cluster, ClusterStatus, EngineVersion, Instance, InstanceStatus, MasterUser, ParameterGroup,
+    ParameterGroupKind, Settings, State, SubnetGroup, Wanted,
 };
 
 use crate::kv::{Compare, Entry, Operation, Outcome, Revision, Store, StoreError, Transaction};

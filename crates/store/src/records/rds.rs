@@ -64,6 +64,9 @@ pub struct Instance {
     pub pending_iam_auth: Option<bool>,
     /// CACertificateIdentifier.
     pub ca: String,
+    /// What it becomes in the next maintenance window.
+    #[serde(default)]
+    pub pending_ca: Option<String>,
     /// DBParameterGroup.
     pub parameter_group: String,
     /// DBSubnetGroupName.
@@ -83,6 +86,10 @@ pub struct Instance {
     pub generation: u64,
     /// How often a reboot was asked for.
     pub reboots: u64,
+    /// How often one had been asked for when a parameter was set that takes effect at a reboot only: until a later one is
+    /// done, it waits.
+    #[serde(default)]
+    pub reboot_awaited_after: Option<u64>,
 }
 
 impl Record for Instance {
