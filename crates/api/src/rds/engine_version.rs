@@ -62,8 +62,9 @@ pub(super) fn describe(call: &Call<'_>, mut params: Params) -> Result<Response, 
     let version = params.optional("EngineVersion");
     let family = params.optional("DBParameterGroupFamily");
     let default_only = params.flag("DefaultOnly")?.unwrap_or(false);
-    let _ = (params.flag("IncludeAll")?, params.flag("ListSupportedCharacterSets")?);
-    let _ = params.flag("ListSupportedTimezones")?;
+    for more in ["IncludeAll", "ListSupportedCharacterSets", "ListSupportedTimezones"] {
+        params.flag(more)?;
+    }
     let known = ["db-parameter-group-family", "engine", "engine-mode", "engine-version", "status"];
     let filters = Filters::take(&mut params, &known)?;
     let page = Page::take(&mut params)?;
@@ -82,7 +83,10 @@ pub(super) fn describe(call: &Call<'_>, mut params: Params) -> Result<Response, 
                 _ => value == "available",
             })
     });
-    let part = page.cut(found, |v| format!("{} {:>8?}", v.engine, parts(&v.version)));
+    let part = page.cut(found, |v| {
+        let padded: String = parts(&v.version).into_iter().map(|part| format!(" {part:06}")).collect();
+        format!("{}{padded}", v.engine)
+    });
     Ok(call.respond(|w| {
         part.write(w, "DBEngineVersions", "DBEngineVersion", |w, v| {
             let (engine, version) = (v.engine, &v.version);

@@ -8,6 +8,7 @@ use crate::query::{ApiError, Params, Writer};
 use crate::call::Call;
 use iam::{Arn, Engine};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use store::records::{MaintenanceWindow, Settings, minute_of_day};
 
 /// A parameter that is kept.
@@ -77,6 +78,7 @@ pub(super) const CLUSTER: &[Kept] = &[
     kept("StorageType", "StorageType", Rule::OneOf(&["aurora", "aurora-iopt1"])),
 ];
 
+const LOG_EXPORTS: &str = "EnabledCloudwatchLogsExports";
 const LIFECYCLES: &[&str] = &["open-source-rds-extended-support", "open-source-rds-extended-support-disabled"];
 const MONITORING: &[i64] = &[0, 1, 5, 10, 15, 30, 60];
 const RETENTION: &str = "must be 7, 731 or a multiple of 31 up to 713";
@@ -146,6 +148,34 @@ pub(super) fn take(params: &mut Params, table: &[Kept], settings: &mut Settings)
 /// Keeps a value where the caller gave none.
 pub(super) fn default(settings: &mut Settings, shown: &str, value: impl Into<Value>) {
     settings.entry(shown.to_owned()).or_insert_with(|| value.into());
+}
+
+/// Lets settings that were given anew stand over the old ones.
+pub(super) fn merge(old: &mut Settings, new: &Settings) {
+    if new.get("MonitoringInterval").is_some_and(|interval| *interval == 0) {
+        old.remove("MonitoringRoleArn");
+    }
+    old.extend(new.clone());
+}
+
+/// Gives the windows that are not set half an hour at which the other one is shut.
+pub(super) fn default_windows(settings: &mut Settings) {
+    if !settings.contains_key("PreferredBackupWindow") {
+        let window = settings.get(MaintenanceWindow::SETTING).and_then(Value::as_str).and_then(|w| w.parse().ok());
+        let shut = |hour: &u16| window.is_none_or(|weekly: MaintenanceWindow| !weekly.meets_daily(hour * 60, 30));
+        let hour = (3..24).chain(0..3).find(shut).unwrap_or(3);
+        settings.insert("PreferredBackupWindow".to_owned(), format!("{hour:02}:00-{hour:02}:30").into());
+    }
+    if !settings.contains_key(MaintenanceWindow::SETTING) {
+        let backup = settings.get("PreferredBackupWindow").and_then(Value::as_str).and_then(daily);
+        let at = |hour: u16| format!("sun:{hour:02}:00-sun:{hour:02}:30");
+        let shut = |hour: &u16| match (at(*hour).parse::<MaintenanceWindow>(), backup) {
+            (Ok(weekly), Some((start, length))) => !weekly.meets_daily(start, length),
+            _ => true,
+        };
+        let hour = (5..24).chain(0..5).find(shut).unwrap_or(5);
+        settings.insert(MaintenanceWindow::SETTING.to_owned(), at(hour).into());
+    }
 }
 
 /// What must hold between the settings, whatever the order they came in.
@@ -225,40 +255,44 @@ pub(super) fn log_types(engine: Engine) -> &'static [&'static str] {
     }
 }
 
-/// Takes `EnableCloudwatchLogsExports`.
-pub(super) fn log_exports(params: &mut Params, engine: Engine, settings: &mut Settings) -> Result<(), ApiError> {
-    let enabled = params.list("EnableCloudwatchLogsExports", "member")?;
-    change_log_exports(engine, &enabled, &[], settings)
+/// Which log types are to be exported and which no longer.
+#[derive(Debug)]
+pub(super) struct LogExports {
+    enable: Vec<String>,
+    disable: Vec<String>,
 }
 
-/// Takes `CloudwatchLogsExportConfiguration`.
-pub(super) fn log_export_changes(params: &mut Params, engine: Engine, settings: &mut Settings) -> Result<(), ApiError> {
-    let Some(mut changes) = params.structure("CloudwatchLogsExportConfiguration") else { return Ok(()) };
-    let enable = changes.list("EnableLogTypes", "member")?;
-    let disable = changes.list("DisableLogTypes", "member")?;
-    changes.finish()?;
-    change_log_exports(engine, &enable, &disable, settings)
-}
-
-fn change_log_exports(
-    engine: Engine,
-    enable: &[String],
-    disable: &[String],
-    settings: &mut Settings,
-) -> Result<(), ApiError> {
-    let known = log_types(engine);
-    if let Some(unknown) = enable.iter().chain(disable).find(|log| !known.contains(&log.as_str())) {
-        return Err(ApiError::invalid_parameter_combination(format!(
-            "You cannot use the log types '{unknown}' with engine version {engine}; expected {}",
-            known.join(", ")
-        )));
+impl LogExports {
+    /// Takes `EnableCloudwatchLogsExports`, of creating.
+    pub(super) fn take(params: &mut Params) -> Result<Self, ApiError> {
+        Ok(Self { enable: params.list("EnableCloudwatchLogsExports", "member")?, disable: Vec::new() })
     }
-    let mut exported = strings(settings, "EnabledCloudwatchLogsExports");
-    exported.retain(|log| !disable.contains(log));
-    exported.extend(enable.iter().filter(|log| !exported.contains(log)).cloned().collect::<Vec<_>>());
-    exported.sort();
-    settings.insert("EnabledCloudwatchLogsExports".to_owned(), json!(exported));
-    Ok(())
+
+    /// Takes `CloudwatchLogsExportConfiguration`, of modifying.
+    pub(super) fn take_changes(params: &mut Params) -> Result<Self, ApiError> {
+        let Some(mut changes) = params.structure("CloudwatchLogsExportConfiguration") else {
+            return Ok(Self { enable: Vec::new(), disable: Vec::new() });
+        };
+        let (enable, disable) = (changes.list("EnableLogTypes", "member")?, changes.list("DisableLogTypes", "member")?);
+        changes.finish()?;
+        Ok(Self { enable, disable })
+    }
+
+    /// Keeps them.
+    pub(super) fn apply(&self, engine: Engine, settings: &mut Settings) -> Result<(), ApiError> {
+        let known = log_types(engine);
+        if let Some(unknown) = self.enable.iter().chain(&self.disable).find(|log| !known.contains(&log.as_str())) {
+            return Err(ApiError::invalid_parameter_combination(format!(
+                "You cannot use the log type '{unknown}' with the engine {engine}; expected {}",
+                known.join(", ")
+            )));
+        }
+        let mut exported: BTreeSet<String> = strings(settings, LOG_EXPORTS).into_iter().collect();
+        exported.retain(|log| !self.disable.contains(log));
+        exported.extend(self.enable.iter().cloned());
+        settings.insert(LOG_EXPORTS.to_owned(), json!(exported));
+        Ok(())
+    }
 }
 
 /// The texts that a setting lists.
@@ -267,10 +301,10 @@ pub(super) fn strings(settings: &Settings, name: &str) -> Vec<String> {
     values.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Takes `OptionGroupName`: PostgreSQL has no options, and so there is the default group alone.
-pub(super) fn option_group(params: &mut Params, default: &str) -> Result<(), ApiError> {
-    match params.optional("OptionGroupName") {
-        Some(name) if !name.eq_ignore_ascii_case(default) => Err(error::option_group_not_found(&name)),
+/// Checks `OptionGroupName`: PostgreSQL has no options, and so there is the default group alone.
+pub(super) fn option_group(asked: Option<&str>, default: &str) -> Result<(), ApiError> {
+    match asked {
+        Some(name) if !name.eq_ignore_ascii_case(default) => Err(error::option_group_not_found(name)),
         _ => Ok(()),
     }
 }
@@ -292,7 +326,7 @@ pub(super) fn write(w: &mut Writer, table: &[Kept], settings: &Settings) {
             _ => {}
         }
     }
-    w.texts("EnabledCloudwatchLogsExports", "member", strings(settings, "EnabledCloudwatchLogsExports"));
+    w.texts("EnabledCloudwatchLogsExports", "member", strings(settings, LOG_EXPORTS));
 }
 
 /// Writes the security groups.
@@ -497,20 +531,32 @@ mod tests {
     fn log_exports_are_switched_one_by_one() {
         let mut settings = Settings::new();
         let on = "EnableCloudwatchLogsExports.member.1=postgresql&EnableCloudwatchLogsExports.member.2=iam-db-auth-error";
-        log_exports(&mut params(on), Engine::Postgres, &mut settings).unwrap();
+        LogExports::take(&mut params(on)).unwrap().apply(Engine::Postgres, &mut settings).unwrap();
         let off = "CloudwatchLogsExportConfiguration.DisableLogTypes.member.1=postgresql";
-        log_export_changes(&mut params(off), Engine::Postgres, &mut settings).unwrap();
-        assert_eq!(strings(&settings, "EnabledCloudwatchLogsExports"), ["iam-db-auth-error"]);
-        assert!(log_exports(&mut params("EnableCloudwatchLogsExports.member.1=audit"), Engine::Postgres, &mut settings).is_err());
+        LogExports::take_changes(&mut params(off)).unwrap().apply(Engine::Postgres, &mut settings).unwrap();
+        assert_eq!(strings(&settings, LOG_EXPORTS), ["iam-db-auth-error"]);
+        let unknown = LogExports::take(&mut params("EnableCloudwatchLogsExports.member.1=audit")).unwrap();
+        assert!(unknown.apply(Engine::Postgres, &mut settings).is_err());
+    }
+
+    #[test]
+    fn windows_that_nobody_gave_do_not_overlap_those_that_somebody_gave() {
+        let mut settings = Settings::from([("PreferredBackupWindow".to_owned(), "00:00-23:00".into())]);
+        default_windows(&mut settings);
+        assert_eq!(settings["PreferredMaintenanceWindow"], "sun:23:00-sun:23:30");
+        let mut settings = Settings::from([("PreferredMaintenanceWindow".to_owned(), "mon:02:00-mon:04:00".into())]);
+        default_windows(&mut settings);
+        assert_eq!(settings["PreferredBackupWindow"], "04:00-04:30");
     }
 
     #[test]
     fn the_documentation_names_every_kept_and_every_refused_parameter() {
         let text = include_str!("../../../../docs/api.md");
+        let words: BTreeSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
         let kept = INSTANCE.iter().chain(CLUSTER).map(|kept| kept.parameter);
         let refused = INSTANCE_REFUSED.iter().chain(CLUSTER_REFUSED).chain(ENDING_REFUSED).map(|refused| refused.parameter);
         for name in kept.chain(refused) {
-            assert!(text.contains(&format!("`{name}`")), "docs/api.md does not name `{name}`");
+            assert!(words.contains(name), "docs/api.md does not name `{name}`");
         }
     }
 }
