@@ -36,9 +36,9 @@ main() {
     for part in "${parts[@]}"; do
         case $part in
             aws) has_aws || install_aws ;;
-            nextest) cargo_tool cargo-nextest --no-default-features --features default-no-update ;;
-            deny) cargo_tool cargo-deny ;;
-            fuzz) cargo_tool cargo-fuzz ;;
+            nextest) cargo_tool cargo-nextest 0.9.143 --no-default-features --features default-no-update ;;
+            deny) cargo_tool cargo-deny 0.20.2 ;;
+            fuzz) cargo_tool cargo-fuzz 0.13.2 ;;
         esac
     done
 }
@@ -127,12 +127,13 @@ install_aws() {
     has_aws || fail "the AWS CLI in .cache/venv does not run: $(aws --version 2>&1 || true)"
 }
 
-# cargo_tool NAME [FEATURES...]: built to be ready soon; nobody waits for these tools while they run.
+# cargo_tool NAME VERSION [FEATURES...]: any version that is there already will do. Built to be ready soon, not to run
+# fast: link-time optimization would double the wait.
 cargo_tool() {
     command -v "$1" >/dev/null && return
     say "building $1 (a few minutes, once)"
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-        CARGO_TARGET_DIR="$PWD/target/tools" cargo install --quiet --locked "$@" >&2 ||
+        CARGO_TARGET_DIR="$PWD/target/tools" cargo install --quiet --locked "$1@$2" "${@:3}" >&2 ||
         fail "cargo could not install $1"
     rm -rf target/tools
 }

@@ -18,4 +18,4 @@ pub use bundle::{bundle, bundle_p7b};
 pub use error::PkiError;
 pub use identifier::CaIdentifier;
 pub use pem::SecretPem;
-pub use server::{SERVER_LIFETIME, ServerCertificate, ServerNames, covers, renew_after};
+pub use server::{SERVER_LIFETIME, ServerCertificate, ServerNames, covers, renew_after, valid_till};

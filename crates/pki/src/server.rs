@@ -67,6 +67,15 @@ pub fn renew_after(cert_pem: &str) -> Result<OffsetDateTime, PkiError> {
     Ok(from + (till - from) * 2 / 3)
 }
 
+/// Last moment of a certificate's validity.
+///
+/// # Errors
+/// [`PkiError::Certificate`] if `cert_pem` is not a certificate.
+pub fn valid_till(cert_pem: &str) -> Result<OffsetDateTime, PkiError> {
+    let der = certificate_der(cert_pem)?;
+    Ok(parse(&der)?.validity().not_after.to_datetime())
+}
+
 /// Whether a certificate is for exactly these names. One name too many is as wrong as one too few: after a rename
 /// the old name may be that of another server. The common name does not count, clients do not compare it.
 #[must_use]
@@ -194,6 +203,7 @@ mod tests {
         let lifetime = Duration::days(30);
         let leaf = authority().issue(&all_names(), NOW, lifetime).unwrap();
         assert_eq!(leaf.not_after, NOW + lifetime);
+        assert_eq!(valid_till(&leaf.cert_pem).unwrap(), leaf.not_after);
         // The five minutes before the start belong to the lifetime.
         let due = renew_after(&leaf.cert_pem).unwrap();
         assert_eq!(due, NOW + Duration::days(20) - Duration::seconds(100));
