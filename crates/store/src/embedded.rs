@@ -169,8 +169,8 @@ struct StoreFile {
 }
 
 impl StoreFile {
-    /// Reads on a thread that may block: redb reads the file, in a cold cache from the disk. `None` once the store is
-    /// closed.
+    /// Reads on a thread that may block: redb reads the file, in a cold cache from the disk. `None` where the file is
+    /// not open.
     async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
@@ -180,17 +180,24 @@ impl StoreFile {
         tokio::task::spawn_blocking(read).await.map_err(storage)?
     }
 
-    /// `None` once the store is closed.
+    /// `None` where the file is not open.
     fn with<T>(&self, act: impl FnOnce(&Database) -> T) -> Option<T> {
         self.database.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(act)
     }
 
     /// Opens the file anew. After a write that failed, on a full disk say, redb takes no further ones, and this finds
-    /// out what became of the last: the store serves again as soon as the disk does.
-    fn reopen(&self) -> Result<Revision, StoreError> {
+    /// out what became of the last: the store serves again as soon as the disk does. What was acknowledged, up to
+    /// `head`, is to be in it.
+    fn reopen(&self, head: Revision) -> Result<Revision, StoreError> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         drop(database.take());
         let (opened, revision) = open(&self.path)?;
+        if revision < head {
+            let path = self.path.display();
+            return Err(StoreError::Storage(format!(
+                "`{path}` is at revision {revision}, expected {head} or later: was the file replaced or removed?"
+            )));
+        }
         *database = Some(opened);
         Ok(revision)
     }
@@ -291,6 +298,7 @@ fn write(file: &StoreFile, mut jobs: mpsc::Receiver<Job>, head: &watch::Sender<R
     while jobs.blocking_recv_many(&mut batch, QUEUE) > 0 {
         let (transactions, replies): (Vec<_>, Vec<_>) =
             batch.drain(..).map(|job| (job.transaction, job.reply)).unzip();
+        let acknowledged = *head.borrow();
         let done = file
             .with(|database| commit(database, &transactions).map_err(storage))
             .unwrap_or_else(|| Err(not_open()));
@@ -298,7 +306,7 @@ fn write(file: &StoreFile, mut jobs: mpsc::Receiver<Job>, head: &watch::Sender<R
             Ok((_, revision)) => Ok(*revision),
             Err(error) => {
                 tracing::error!(%error, "a commit failed, opening the store anew");
-                file.reopen()
+                file.reopen(acknowledged)
             }
         };
         match revision {

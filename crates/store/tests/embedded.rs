@@ -10,7 +10,12 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 use tempfile::TempDir;
+use tokio::time::timeout;
+
+/// How long an event may take to come that has happened.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -23,7 +28,8 @@ fn put(key: &str, value: &[u8]) -> Transaction {
 }
 
 async fn take(watch: Watch, count: u64) -> Vec<Event> {
-    watch.take(usize::try_from(count).unwrap()).try_collect().await.unwrap()
+    let events = watch.take(usize::try_from(count).unwrap()).try_collect();
+    timeout(PATIENCE, events).await.unwrap().unwrap()
 }
 
 /// What the store is to do, done on a map.
@@ -178,7 +184,7 @@ proptest! {
         prefix in prop::sample::select(vec!["", "/a", "/a/", "/b/", "/c"]),
         after in 0..30_u64,
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(check_against_model(steps, prefix, after));
     }
 }
@@ -233,7 +239,7 @@ async fn writers_and_watchers_at_once_agree() {
     let follow = async |after: u64| {
         let mut watch = store.watch("/counter", after).await.unwrap();
         for expected in after + 1..=WRITERS * EACH {
-            let event = watch.next().await.unwrap().unwrap();
+            let event = timeout(PATIENCE, watch.next()).await.unwrap().unwrap().unwrap();
             let counted = Operation::Put("/counter".to_owned(), expected.to_be_bytes().to_vec());
             assert_eq!(event, Event { revision: expected, operations: vec![counted] });
         }
