@@ -44,10 +44,32 @@ pub fn hex(digest: &[u8; 32]) -> [u8; 64] {
 pub fn unhex(text: &str) -> Option<[u8; 32]> {
     let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut out = [0; 32];
-    for (byte, &[high, low]) in out.iter_mut().zip(digits.as_chunks().0) {
-        *byte = from_hex(high)? << 4 | from_hex(low)?;
+    for (byte, pair) in out.iter_mut().zip(digits.as_chunks().0) {
+        *byte = from_hex_pair(*pair)?;
     }
     Some(out)
+}
+
+/// Splits at the first `separator`, an ASCII character. Looks at 32 bytes at a time, since session tokens
+/// are long.
+pub(crate) fn split_once(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let (blocks, _) = text.as_bytes().as_chunks::<32>();
+    let without = |block: &&[u8; 32]| !block.iter().fold(false, |found, byte| found | (*byte == separator));
+    let skipped = blocks.iter().take_while(without).count() * 32;
+    let at = skipped + text.as_bytes().get(skipped..)?.iter().position(|byte| *byte == separator)?;
+    let (before, rest) = text.split_at_checked(at)?;
+    Some((before, rest.get(1..)?))
+}
+
+/// Whether `text` has nothing but visible ASCII characters: no control character, no space.
+pub(crate) fn is_graphic(text: &str) -> bool {
+    text.bytes().fold(true, |all, byte| all & byte.is_ascii_graphic())
+}
+
+/// The byte that two hexadecimal digits stand for.
+#[inline]
+pub(crate) fn from_hex_pair([high, low]: [u8; 2]) -> Option<u8> {
+    Some(from_hex(high)? << 4 | from_hex(low)?)
 }
 
 /// Where canonical text goes: a running hash on the login path, a buffer when a person wants to read it.
@@ -187,13 +209,21 @@ fn hex_digit(value: u8, ten: u8) -> u8 {
     if value < 10 { b'0' + value } else { ten + (value - 10) }
 }
 
+#[inline]
 fn from_hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
+    const NONE: u8 = 0xff;
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would refuse it")]
+    const VALUES: [u8; 256] = {
+        let mut table = [NONE; 256];
+        let mut value = 0_u8;
+        while value < 16 {
+            table[b"0123456789abcdef"[value as usize] as usize] = value;
+            table[b"0123456789ABCDEF"[value as usize] as usize] = value;
+            value += 1;
+        }
+        table
+    };
+    VALUES.get(usize::from(digit)).copied().filter(|value| *value != NONE)
 }
 
 /// Gathers small pieces on the stack, since feeding a hash byte by byte costs more than the hashing.

@@ -44,7 +44,7 @@ impl<'a> Credential<'a> {
     /// # Errors
     /// See [`CredentialError`].
     pub fn parse(text: &'a str) -> Result<Self, CredentialError> {
-        Self::from_elements(text, |rest| rest.split_once('/'))
+        Self::from_elements(text, |rest| rest.strip_prefix('/'))
     }
 
     /// The same out of a query string, where the separators usually are `%2F`.
@@ -56,42 +56,54 @@ impl<'a> Credential<'a> {
     /// See [`CredentialError`].
     pub fn parse_encoded(text: &'a str) -> Result<Self, CredentialError> {
         Self::from_elements(text, |rest| {
-            let at = rest.bytes().position(|byte| byte == b'/' || byte == b'%')?;
-            let (element, rest) = rest.split_at_checked(at)?;
-            let rest = ["/", "%2F", "%2f"].iter().find_map(|separator| rest.strip_prefix(separator))?;
-            Some((element, rest))
+            ["%2F", "/", "%2f"].iter().find_map(|separator| rest.strip_prefix(separator))
         })
     }
 
     fn from_elements(
         text: &'a str,
-        next: impl Fn(&'a str) -> Option<(&'a str, &'a str)>,
+        separator: impl Fn(&'a str) -> Option<&'a str>,
     ) -> Result<Self, CredentialError> {
-        let element = |rest| next(rest).ok_or(CredentialError::Elements);
-        let (access_key_id, rest) = element(text)?;
-        let (date, rest) = element(rest)?;
-        let (region, rest) = element(rest)?;
-        let (service, terminator) = element(rest)?;
-        if next(terminator).is_some() {
-            return Err(CredentialError::Elements);
+        let (mut rest, mut first) = (text, true);
+        let mut element = |punctuation: u8, longest: usize| {
+            if !first {
+                rest = separator(rest).ok_or(if rest.is_empty() {
+                    CredentialError::Elements
+                } else {
+                    CredentialError::Characters
+                })?;
+            }
+            first = false;
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == punctuation;
+            let end = rest.bytes().position(|byte| !allowed(byte)).unwrap_or(rest.len());
+            let (element, after) = rest.split_at_checked(end).ok_or(CredentialError::Characters)?;
+            rest = after;
+            if (1..=longest).contains(&element.len()) {
+                Ok(element)
+            } else {
+                Err(CredentialError::Characters)
+            }
+        };
+        let access_key_id = element(b'_', 128)?;
+        let date = element(b'_', 8)?;
+        let region = element(b'-', 64)?;
+        let service = element(b'-', 64)?;
+        let terminator = element(b'_', 64)?;
+        if !rest.is_empty() {
+            return Err(if separator(rest).is_some() {
+                CredentialError::Elements
+            } else {
+                CredentialError::Characters
+            });
         }
         if terminator != TERMINATOR {
             return Err(CredentialError::Terminator);
         }
-        let good = word(access_key_id, 128, |byte| byte.is_ascii_alphanumeric() || byte == b'_')
-            && date.len() == 8
-            && word(date, 8, |byte| byte.is_ascii_digit())
-            && word(region, 64, |byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && word(service, 64, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if !good {
+        if date.len() != 8 || !date.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(CredentialError::Characters);
         }
         Ok(Self { access_key_id, scope: Scope { date, region, service } })
     }
-}
-
-fn word(text: &str, longest: usize, allowed: impl Fn(u8) -> bool) -> bool {
-    !text.is_empty() && text.len() <= longest && text.bytes().all(allowed)
 }
 
 #[cfg(test)]
@@ -117,7 +129,7 @@ mod tests {
     fn anything_else_is_refused() {
         use CredentialError::{Characters, Elements, Terminator};
         for (text, error) in [
-            ("", Elements),
+            ("", Characters),
             ("AKID/20150830/us-east-1/rds-db", Elements),
             ("AKID/20150830/us-east-1/rds-db/aws4_request/", Elements),
             ("AKID/20150830/us-east-1/rds-db/aws5_request", Terminator),
@@ -129,6 +141,6 @@ mod tests {
         ] {
             assert_eq!(Credential::parse(text), Err(error), "{text}");
         }
-        assert_eq!(Credential::parse_encoded("AK%49D%2F20150830%2Fr%2Fs%2Faws4_request"), Err(Elements));
+        assert_eq!(Credential::parse_encoded("AK%49D%2F20150830%2Fr%2Fs%2Faws4_request"), Err(Characters));
     }
 }

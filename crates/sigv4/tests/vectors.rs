@@ -1,6 +1,12 @@
 //! Recorded tokens and the AWS signing test suite: made and accepted to the letter.
 //!
 //! `COUNTERSIGN_VECTORS=/path/to/vectors` runs the same over a directory with the originals, a superset.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
 
 use std::{
     fs,
