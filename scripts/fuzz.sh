@@ -27,4 +27,4 @@ for target in "$@"; do
     cargo fuzz run --sanitizer none --target-dir "$PWD/target/fuzz" "$target" "${corpora[@]}" -- \
         -max_total_time="$seconds" -print_final_stats=0 -verbosity=0
 done
-echo "fuzz: nothing found in $# targets"
+echo "fuzz: nothing found by $*"
