@@ -1,0 +1,619 @@
+//! A real PostgreSQL server from its making to its end: what the reconciler does, seen with psql as a user sees it.
+
+use countersign_engine::{DoorChoice, DoorError, Doors, OpenDoor, Reconciler, Settings};
+use iam::{Engine, Naming, Region, ResourceId, ResourceKind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use store::records::{
+    Cluster, ClusterStatus, Instance, InstanceStatus, MasterUser, ParameterGroup, ParameterGroupKind, State,
+    Wanted,
+};
+use store::{Change, EmbeddedStore, MasterKey, Outcome, Record, Records};
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+const PASSWORD: &str = "Master-pass-1";
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Notes which doors are open.
+#[derive(Default)]
+struct Noted(Mutex<BTreeMap<String, OpenDoor>>);
+
+#[async_trait::async_trait]
+impl Doors for Noted {
+    async fn open(&self, door: OpenDoor) -> Result<(), DoorError> {
+        assert!(door.socket_path.parent().unwrap().is_dir(), "the data directory is there before the door");
+        self.0.lock().unwrap().insert(door.resource_id.to_string(), door);
+        Ok(())
+    }
+
+    async fn close(&self, resource_id: &ResourceId) {
+        self.0.lock().unwrap().remove(resource_id.as_str());
+    }
+}
+
+/// A data directory, its store, and a reconciler at work. What still runs when it is dropped is killed.
+struct World {
+    folder: tempfile::TempDir,
+    records: Records,
+    key: Arc<MasterKey>,
+    doors: Arc<Noted>,
+    running: Option<(watch::Sender<bool>, JoinHandle<()>, Reconciler)>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some((stop, ..)) = self.running.take() {
+            stop.send_replace(true);
+        }
+        let alive = |pid: &u32| Path::new("/proc").join(pid.to_string()).exists();
+        let end = Instant::now() + Duration::from_secs(10);
+        // Twice nobody: the reconciler may have been about to start one.
+        let mut nobody = 0;
+        while nobody < 2 && Instant::now() < end {
+            let pids: Vec<u32> = self.pids().into_iter().filter(alive).collect();
+            nobody = if pids.is_empty() { nobody + 1 } else { 0 };
+            for pid in pids {
+                // Immediately: nothing of it is needed any more.
+                let _status = Command::new("kill").args(["-QUIT", &pid.to_string()]).status();
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl World {
+    async fn new() -> Self {
+        let _repeated = tracing_subscriber::fmt()
+            .with_env_filter("engine=debug,countersign_engine=debug")
+            .with_test_writer()
+            .try_init();
+        let folder = tempfile::Builder::new().prefix("countersign").tempdir().unwrap();
+        // As deep as data directories get, beyond what the path of a Unix socket may be.
+        let data = folder
+            .path()
+            .join("a-data-directory-with-a-name-so-long/that-no-socket-path/could-hold-it-and-more");
+        std::fs::create_dir_all(&data).unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let store = EmbeddedStore::open(&folder.path().join("store.redb")).unwrap();
+        let key = Arc::new(MasterKey::new(&[7; 32]).unwrap());
+        let records = Records::new(Arc::new(store));
+        let mut world = Self { folder, records, key, doors: Arc::default(), running: None };
+        world.start().await;
+        world
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.folder
+            .path()
+            .join("a-data-directory-with-a-name-so-long/that-no-socket-path/could-hold-it-and-more")
+    }
+
+    async fn start(&mut self) {
+        let settings = Settings {
+            data_dir: self.data_dir(),
+            os_user: None,
+            listen_addresses: vec!["localhost".into()],
+            naming: Naming::new("123456789012".parse().unwrap(), None),
+            door: DoorChoice::Ldap { address: ([127, 0, 0, 1], free_port()).into() },
+            postgres_dirs: std::env::var_os("COUNTERSIGN_TEST_POSTGRES")
+                .map(PathBuf::from)
+                .into_iter()
+                .collect(),
+        };
+        let doors: Arc<dyn Doors> = self.doors.clone();
+        let reconciler =
+            Reconciler::new(settings, self.records.clone(), self.key.clone(), doors).await.unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn({
+            let reconciler = reconciler.clone();
+            async move { reconciler.run(stopped).await }
+        });
+        self.running = Some((stop, task, reconciler));
+    }
+
+    async fn stop(&mut self) -> Reconciler {
+        let (stop, task, reconciler) = self.running.take().unwrap();
+        stop.send(true).unwrap();
+        task.await.unwrap();
+        reconciler
+    }
+
+    fn version(&self) -> String {
+        let versions = self.running.as_ref().unwrap().2.engine_versions();
+        let major = std::env::var("COUNTERSIGN_TEST_MAJOR").unwrap_or_else(|_| "15".into());
+        let found = versions.iter().find(|v| v.version.starts_with(&format!("{major}.")));
+        found.unwrap_or_else(|| panic!("PostgreSQL {major} must be installed for this test")).version.clone()
+    }
+
+    fn instance(&self, identifier: &str, port: u16) -> Instance {
+        let region: Region = "us-east-1".parse().unwrap();
+        let mut instance = Instance {
+            region,
+            identifier: identifier.into(),
+            resource_id: ResourceId::generate(ResourceKind::Instance, rand(identifier, port)),
+            engine: Engine::Postgres,
+            engine_version: self.version(),
+            class: "db.t3.micro".into(),
+            cluster: None,
+            port,
+            database: Some("my \"db".into()),
+            master: None,
+            iam_auth: true,
+            pending_iam_auth: None,
+            ca: "rds-ca-ecc384-g1".into(),
+            pending_ca: None,
+            parameter_group: "default.postgres15".into(),
+            subnet_group: "default".into(),
+            deletion_protection: false,
+            tags: BTreeMap::new(),
+            created: OffsetDateTime::UNIX_EPOCH,
+            settings: BTreeMap::new(),
+            wanted: Wanted::Running,
+            generation: 1,
+            reboots: 0,
+            reboot_awaited_after: None,
+        };
+        instance.master = Some(self.master(&instance.full_key(), "postgres", PASSWORD, 1));
+        instance
+    }
+
+    fn master(&self, record: &str, name: &str, password: &str, generation: u64) -> MasterUser {
+        MasterUser {
+            name: name.into(),
+            password: self.key.seal(record, password.as_bytes()).unwrap(),
+            generation,
+        }
+    }
+
+    /// Writes what is wanted and with it the word for it, as the API does.
+    async fn create(&self, instance: &Instance) {
+        let status = announced(instance, State::Creating);
+        let change = Change::new().insert(instance).unwrap().insert(&status).unwrap();
+        assert!(matches!(self.records.commit(change).await.unwrap(), Outcome::Committed(_)));
+    }
+
+    async fn change(&self, key: &str, state: State, change: impl Fn(&mut Instance)) {
+        loop {
+            let old = self.records.get::<Instance>(key).await.unwrap().unwrap();
+            let status = self.records.get::<InstanceStatus>(key).await.unwrap().unwrap();
+            let mut new = old.record.clone();
+            change(&mut new);
+            new.generation += 1;
+            let announced = InstanceStatus { state, ..status.record.clone() };
+            let change = Change::new().replace(&old, &new).unwrap().replace(&status, &announced).unwrap();
+            if let Outcome::Committed(_) = self.records.commit(change).await.unwrap() {
+                return;
+            }
+        }
+    }
+
+    async fn status(&self, key: &str) -> Option<InstanceStatus> {
+        self.records.get::<InstanceStatus>(key).await.unwrap().map(|s| s.record)
+    }
+
+    async fn until(&self, key: &str, state: State) -> InstanceStatus {
+        let mut last = None;
+        let end = Instant::now() + LIMIT;
+        while Instant::now() < end {
+            last = self.status(key).await;
+            match &last {
+                Some(status) if status.state == state => return status.clone(),
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+        panic!("{key} is not {state:?} within {LIMIT:?}: {last:?}");
+    }
+
+    async fn gone(&self, key: &str) {
+        let end = Instant::now() + LIMIT;
+        while self.status(key).await.is_some() || self.records.get::<Instance>(key).await.unwrap().is_some() {
+            assert!(Instant::now() < end, "{key} is still there: {:?}", self.status(key).await);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn database(&self, id: &ResourceId) -> PathBuf {
+        self.data_dir().join("databases").join(id.as_str())
+    }
+
+    fn pid(&self, id: &ResourceId) -> Option<u32> {
+        let file = std::fs::read_to_string(self.database(id).join("data/postmaster.pid")).ok()?;
+        file.lines().next()?.parse().ok()
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        let folders = std::fs::read_dir(self.data_dir().join("databases")).into_iter().flatten().flatten();
+        folders.filter_map(|f| self.pid(&f.file_name().to_str()?.parse().ok()?)).collect()
+    }
+}
+
+fn announced(instance: &Instance, state: State) -> InstanceStatus {
+    InstanceStatus {
+        region: instance.region.clone(),
+        identifier: instance.identifier.clone(),
+        resource_id: instance.resource_id.clone(),
+        state,
+        message: None,
+        generation: 0,
+        password_generation: 0,
+        reboots: 0,
+        certificate_valid_till: None,
+        door: None,
+    }
+}
+
+fn rand(identifier: &str, port: u16) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (to, from) in bytes.iter_mut().zip(identifier.bytes().chain(port.to_be_bytes())) {
+        *to = from;
+    }
+    bytes
+}
+
+/// A port that nobody listens at, below those that connections take for themselves.
+fn free_port() -> u16 {
+    static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
+    let start = 20_000 + (std::process::id() % 600) as u16 * 16;
+    loop {
+        let port = start + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 1_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// What psql prints, or what it complains about.
+fn psql(url: &str, password: &str, statement: &str) -> Result<String, String> {
+    let output = Command::new("psql")
+        .args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("PGPASSWORD", password)
+        .env("PGCONNECT_TIMEOUT", "10")
+        .output()
+        .expect("psql must be installed for this test");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+fn url(port: u16, user: &str) -> String {
+    format!("host=localhost port={port} user={user} dbname=postgres sslmode=require")
+}
+
+fn hba(world: &World, id: &ResourceId) -> Vec<String> {
+    let text = std::fs::read_to_string(world.database(id).join("config/pg_hba.conf")).unwrap();
+    text.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_its_making_to_its_end() {
+    let mut world = World::new().await;
+    let port = free_port();
+    let instance = world.instance("mydb", port);
+    let (key, id) = (instance.key(), instance.resource_id.clone());
+    // The prepared data directory is made once per installation.
+    while std::fs::read_dir(world.data_dir().join("templates"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .all(|t| t.path().extension().is_some())
+    {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    let began = Instant::now();
+    world.create(&instance).await;
+    let status = world.until(&key, State::Available).await;
+    let took = began.elapsed();
+    println!("available after {took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!((status.generation, status.password_generation, status.door.as_deref()), (1, 1, Some("ldap")));
+    assert!(status.certificate_valid_till.is_some() && status.message.is_none(), "{status:?}");
+    let door = world.doors.0.lock().unwrap().get(id.as_str()).unwrap().clone();
+    assert_eq!(door.socket_path, world.database(&id).canonicalize().unwrap().join("data/countersign.sock"));
+    let owner = std::os::unix::fs::MetadataExt::uid(&world.database(&id).join("data").metadata().unwrap());
+    assert_eq!(owner, door.server_uid);
+
+    // The master is as on RDS.
+    let master = |statement: &str| psql(&url(port, "postgres"), PASSWORD, statement);
+    assert_eq!(
+        master("SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = 'postgres'")
+            .unwrap(),
+        "f|t|t"
+    );
+    master("CREATE USER jane PASSWORD 'Janes-pass-1'; GRANT rds_iam TO jane; CREATE USER bob PASSWORD 'Bobs-pass-1'").unwrap();
+    master("CREATE DATABASE other").unwrap();
+    master("CREATE TABLE t (x int); GRANT pg_monitor TO bob; GRANT rds_superuser TO bob").unwrap();
+    assert_eq!(
+        master("SELECT datname FROM pg_database WHERE datdba = 'postgres'::regrole ORDER BY 1").unwrap(),
+        "my \"db\nother\npostgres"
+    );
+    assert_eq!(master("SHOW data_checksums; ").unwrap(), "on");
+    assert_eq!(
+        master(
+            "SELECT datcollate, pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'postgres'"
+        )
+        .unwrap(),
+        "C.UTF-8|UTF8"
+    );
+    assert!(master("ALTER ROLE postgres SUPERUSER").is_err());
+    let refused =
+        psql(&url(port, "postgres").replace("dbname=postgres", "dbname=rdsadmin"), PASSWORD, "SELECT 1")
+            .unwrap_err();
+    assert!(refused.contains("pg_hba.conf rejects connection") && refused.contains("rdsadmin"), "{refused}");
+    assert!(psql(&url(port, "rdsadmin"), PASSWORD, "SELECT 1").unwrap_err().contains("rejects"));
+    let plain = url(port, "postgres").replace("require", "disable");
+    assert!(psql(&plain, PASSWORD, "SELECT 1").unwrap_err().contains("no encryption"));
+
+    // Members of rds_iam go to the door, which nobody answers at; others have their password.
+    let refused = psql(&url(port, "jane"), "Janes-pass-1", "SELECT 1").unwrap_err();
+    assert!(refused.contains("LDAP authentication failed"), "{refused}");
+    assert_eq!(psql(&url(port, "bob"), "Bobs-pass-1", "SELECT session_user").unwrap(), "bob");
+    let rules = "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL";
+    let socket = format!(
+        "host={} port={port} user=rdsadmin dbname=rdsadmin",
+        world.database(&id).join("run").display()
+    );
+    assert!(socket.len() > 150 && psql(&socket, "", rules).unwrap_err().contains("too long"));
+
+    // Off and on again; sessions that are there stay.
+    world.change(&key, State::ConfiguringIamDatabaseAuthentication, |i| i.iam_auth = false).await;
+    world.until(&key, State::Available).await;
+    assert!(hba(&world, &id).iter().all(|line| !line.contains("rds_iam")));
+    assert_eq!(psql(&url(port, "jane"), "Janes-pass-1", "SELECT session_user").unwrap(), "jane");
+    let pid = world.pid(&id).unwrap();
+    world.change(&key, State::ConfiguringIamDatabaseAuthentication, |i| i.iam_auth = true).await;
+    world.until(&key, State::Available).await;
+    assert!(psql(&url(port, "jane"), "Janes-pass-1", "SELECT 1").is_err());
+    assert_eq!(world.pid(&id), Some(pid), "a reload is enough");
+
+    // A new password of the master.
+    let sealed = world.master(&key_of(&instance), "postgres", "Master-pass-2", 2);
+    world.change(&key, State::ResettingMasterCredentials, |i| i.master = Some(sealed.clone())).await;
+    assert_eq!(world.until(&key, State::Available).await.password_generation, 2);
+    assert!(master("SELECT 1").is_err());
+    let master = |statement: &str| psql(&url(port, "postgres"), "Master-pass-2", statement);
+    assert_eq!(master("SELECT count(*) FROM t").unwrap(), "0");
+
+    // A reboot.
+    world.change(&key, State::Rebooting, |i| i.reboots += 1).await;
+    assert_eq!(world.until(&key, State::Available).await.reboots, 1);
+    let pid = world.pid(&id).unwrap();
+
+    // Killed, it comes back.
+    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+    let end = Instant::now() + LIMIT;
+    while master("SELECT 1").is_err() {
+        assert!(Instant::now() < end, "{:?}", master("SELECT 1"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let pid = world.pid(&id).unwrap();
+
+    // Countersign goes; the server stays, and is found again.
+    world.stop().await;
+    assert_eq!(master("SELECT 1").unwrap(), "1");
+    world.doors.0.lock().unwrap().clear();
+    world.start().await;
+    world.change(&key, State::Modifying, |i| i.tags = [("a".to_owned(), "b".to_owned())].into()).await;
+    world.until(&key, State::Available).await;
+    assert_eq!(world.pid(&id), Some(pid));
+    assert!(world.doors.0.lock().unwrap().contains_key(id.as_str()), "its door is open again");
+
+    // Stopped and started.
+    world.change(&key, State::Stopping, |i| i.wanted = Wanted::Stopped).await;
+    world.until(&key, State::Stopped).await;
+    assert_eq!(world.pid(&id), None);
+    assert!(world.doors.0.lock().unwrap().is_empty());
+    // Somebody else takes the port meanwhile.
+    let thief = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    world.change(&key, State::Starting, |i| i.wanted = Wanted::Running).await;
+    let message = world.until(&key, State::Failed).await.message.unwrap();
+    assert!(message.contains(&format!("port {port} is in use")), "{message}");
+    drop(thief);
+    world.until(&key, State::Available).await;
+    assert_eq!(master("SELECT 1").unwrap(), "1");
+
+    // Gone, with everything.
+    world.change(&key, State::Deleting, |i| i.wanted = Wanted::Deleted).await;
+    world.gone(&key).await;
+    assert_eq!(std::fs::read_dir(world.data_dir().join("databases")).unwrap().count(), 0);
+    assert!(master("SELECT 1").unwrap_err().contains("refused"));
+    assert!(world.doors.0.lock().unwrap().is_empty());
+}
+
+fn key_of(instance: &Instance) -> String {
+    instance.full_key()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_keeps_its_data_from_member_to_member() {
+    let mut world = World::new().await;
+    let port = free_port();
+    let member = |identifier: &str| Instance {
+        engine: Engine::AuroraPostgresql,
+        cluster: Some("mypg".into()),
+        master: None,
+        iam_auth: false,
+        database: None,
+        ..world.instance(identifier, port)
+    };
+    let (one, two) = (member("mypg-1"), member("mypg-2"));
+    let mut cluster = Cluster {
+        region: one.region.clone(),
+        identifier: "mypg".into(),
+        resource_id: ResourceId::generate(ResourceKind::Cluster, rand("mypg", port)),
+        engine: Engine::AuroraPostgresql,
+        engine_version: one.engine_version.clone(),
+        port,
+        database: None,
+        master: world.master("/rds/cluster/us-east-1/mypg", "admin1", PASSWORD, 1),
+        iam_auth: false,
+        pending_iam_auth: None,
+        parameter_group: "strict".into(),
+        subnet_group: "default".into(),
+        members: BTreeSet::new(),
+        deletion_protection: false,
+        tags: BTreeMap::new(),
+        created: OffsetDateTime::UNIX_EPOCH,
+        settings: BTreeMap::new(),
+        wanted: Wanted::Running,
+        generation: 1,
+    };
+    let group = ParameterGroup {
+        region: one.region.clone(),
+        kind: ParameterGroupKind::Cluster,
+        name: "strict".into(),
+        family: "aurora-postgresql15".into(),
+        description: String::new(),
+        parameters: [("work_mem", "5MB"), ("fsync", "off"), ("rds.force_ssl", "0")]
+            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+            .into(),
+        tags: BTreeMap::new(),
+    };
+    let change = Change::new().insert(&cluster).unwrap().insert(&group).unwrap();
+    assert!(matches!(world.records.commit(change).await.unwrap(), Outcome::Committed(_)));
+    assert_eq!(until_cluster(&world, State::Available).await.generation, 1);
+
+    join(&world, &mut cluster, &one).await;
+    let status = world.until(&one.key(), State::Available).await;
+    assert_eq!(status.generation, 2 + 1, "the cluster's generation and its own");
+    assert!(status.message.unwrap().contains("`fsync` cannot be set"));
+    let admin = |statement: &str| psql(&url(port, "admin1"), PASSWORD, statement);
+    assert_eq!(admin("SELECT aurora_version()").unwrap(), format!("{}.0", one.engine_version));
+    assert_eq!(admin("SHOW work_mem").unwrap(), "5MB");
+    assert_eq!(admin("SHOW fsync").unwrap(), "on");
+    psql(&url(port, "admin1").replace("require", "disable"), PASSWORD, "CREATE TABLE kept (x int)").unwrap();
+
+    // IAM is the cluster's.
+    modify(&world, &mut cluster, State::UpdateIamDbAuth, |c| c.iam_auth = true).await;
+    assert_eq!(until_cluster(&world, State::Available).await.generation, cluster.generation);
+    assert!(
+        hba(&world, &cluster.resource_id).iter().any(|l| l.starts_with("hostssl all +rds_iam all ldap "))
+    );
+    // A parameter that the server does not know is said so, and everything goes on.
+    let set = |value: Option<&'static str>| {
+        let mut changed = group.clone();
+        changed.parameters.extend(value.map(|v| ("no_such_parameter".to_owned(), v.to_owned())));
+        changed
+    };
+    put_group(&world, &set(Some("1"))).await;
+    let message = world.until(&one.key(), State::Failed).await.message.unwrap();
+    assert!(message.contains("no_such_parameter"), "{message}");
+    assert_eq!(admin("SELECT 1").unwrap(), "1");
+    put_group(&world, &set(None)).await;
+    world.until(&one.key(), State::Available).await;
+
+    // The instance goes, the data stays, and the next instance has it.
+    world.change(&one.key(), State::Deleting, |i| i.wanted = Wanted::Deleted).await;
+    world.gone(&one.key()).await;
+    let found = world.records.get::<Cluster>(&cluster.key()).await.unwrap().unwrap();
+    assert!(found.members.is_empty());
+    cluster = found.record;
+    assert!(admin("SELECT 1").is_err());
+    join(&world, &mut cluster, &two).await;
+    world.until(&two.key(), State::Available).await;
+    assert_eq!(admin("SELECT count(*) FROM kept").unwrap(), "0");
+
+    // Everything stops when it is asked to.
+    world.stop().await.stop_all().await;
+    assert!(world.pids().is_empty() && admin("SELECT 1").is_err());
+    world.start().await;
+    let end = Instant::now() + LIMIT;
+    while admin("SELECT 1").is_err() {
+        assert!(Instant::now() < end, "{:?}", admin("SELECT 1"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    world.change(&two.key(), State::Deleting, |i| i.wanted = Wanted::Deleted).await;
+    world.gone(&two.key()).await;
+    assert!(world.database(&cluster.resource_id).exists());
+    cluster = world.records.get::<Cluster>(&cluster.key()).await.unwrap().unwrap().record;
+    modify(&world, &mut cluster, State::Deleting, |c| c.wanted = Wanted::Deleted).await;
+    let end = Instant::now() + LIMIT;
+    while world.records.get::<ClusterStatus>(&cluster.key()).await.unwrap().is_some() {
+        assert!(Instant::now() < end);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(world.records.get::<Cluster>(&cluster.key()).await.unwrap().is_none());
+    assert!(!world.database(&cluster.resource_id).exists());
+}
+
+async fn put_group(world: &World, new: &ParameterGroup) {
+    let old = world.records.get::<ParameterGroup>(&new.key()).await.unwrap().unwrap();
+    let outcome = world.records.commit(Change::new().replace(&old, new).unwrap()).await.unwrap();
+    assert!(matches!(outcome, Outcome::Committed(_)));
+}
+
+async fn join(world: &World, cluster: &mut Cluster, instance: &Instance) {
+    let old = world.records.get::<Cluster>(&cluster.key()).await.unwrap().unwrap();
+    *cluster = old.record.clone();
+    cluster.members.insert(instance.identifier.clone());
+    cluster.generation += 1;
+    let status = announced(instance, State::Creating);
+    let change =
+        Change::new().replace(&old, cluster).unwrap().insert(instance).unwrap().insert(&status).unwrap();
+    assert!(matches!(world.records.commit(change).await.unwrap(), Outcome::Committed(_)));
+}
+
+async fn modify(world: &World, cluster: &mut Cluster, state: State, change: impl Fn(&mut Cluster)) {
+    let old = world.records.get::<Cluster>(&cluster.key()).await.unwrap().unwrap();
+    let status = world.records.get::<ClusterStatus>(&cluster.key()).await.unwrap().unwrap();
+    *cluster = old.record.clone();
+    change(cluster);
+    cluster.generation += 1;
+    let announced = ClusterStatus { state, ..status.record.clone() };
+    let change = Change::new().replace(&old, cluster).unwrap().replace(&status, &announced).unwrap();
+    assert!(matches!(world.records.commit(change).await.unwrap(), Outcome::Committed(_)));
+}
+
+async fn until_cluster(world: &World, state: State) -> ClusterStatus {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let status = world.records.get::<ClusterStatus>("us-east-1/mypg").await.unwrap();
+        match status {
+            Some(status) if status.state == state => return status.record,
+            status => assert!(Instant::now() < end, "{status:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_cut_short_is_made_anew() {
+    let mut world = World::new().await;
+    let port = free_port();
+    let instance = world.instance("halfway", port);
+    world.create(&instance).await;
+    world.until(&instance.key(), State::Available).await;
+    let marker = psql(&url(port, "postgres"), PASSWORD, "CREATE TABLE marker ()");
+    marker.unwrap();
+
+    // As if Countersign had been killed before it had set the database up: the server runs, nothing is promised yet.
+    world.stop().await;
+    std::fs::write(world.database(&instance.resource_id).join("unfinished"), "").unwrap();
+    world.start().await;
+    let end = Instant::now() + LIMIT;
+    while world.database(&instance.resource_id).join("unfinished").exists() {
+        assert!(Instant::now() < end, "{:?}", world.status(&instance.key()).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let tables =
+        psql(&url(port, "postgres"), PASSWORD, "SELECT count(*) FROM pg_tables WHERE tablename = 'marker'");
+    assert_eq!(tables.unwrap(), "0");
+
+    // Data that was there and is gone is not made anew.
+    world.stop().await.stop_all().await;
+    std::fs::remove_dir_all(world.database(&instance.resource_id).join("data")).unwrap();
+    world.start().await;
+    let message = world.until(&instance.key(), State::Failed).await.message.unwrap();
+    assert!(message.contains("is gone"), "{message}");
+    world.change(&instance.key(), State::Deleting, |i| i.wanted = Wanted::Deleted).await;
+    world.gone(&instance.key()).await;
+}
