@@ -61,7 +61,7 @@ fn token(c: &mut Criterion, kind: &str, session_token: Option<&str>) {
         b.iter(|| black_box(&refused).verify(&secret, &cache, SPELLINGS).unwrap_err());
     });
     group.bench_function("verify, unknown key", |b| {
-        b.iter(|| black_box(&refused).verify_decoy(&decoy, SPELLINGS))
+        b.iter(|| black_box(&refused).verify_decoy(&decoy, SPELLINGS));
     });
     group.bench_function("sign", |b| {
         b.iter(|| {
