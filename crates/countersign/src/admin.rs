@@ -1,6 +1,8 @@
 //! The administrator that a first start makes, and the file its credentials lie in.
 
 use anyhow::{Context, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use iam::{AccessKeyId, AccountId, IdKind, KeyKind, UniqueId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -136,10 +138,7 @@ fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Forty characters of the base64 alphabet: 240 bits.
+/// Forty characters of the base64 alphabet: 240 random bits.
 fn secret_access_key() -> anyhow::Result<Zeroizing<String>> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bytes = Zeroizing::new(random::<40>()?);
-    let letter = |byte: &u8| ALPHABET.get(usize::from(byte & 63)).map_or('A', |b| char::from(*b));
-    Ok(Zeroizing::new(bytes.iter().map(letter).collect()))
+    Ok(Zeroizing::new(STANDARD.encode(Zeroizing::new(random::<30>()?).as_slice())))
 }

@@ -27,11 +27,6 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    /// A data directory that is named.
-    pub(crate) fn at(path: PathBuf) -> Self {
-        Self { data_dir: Some(path) }
-    }
-
     /// The absolute path of the directory.
     pub(crate) fn path(&self) -> anyhow::Result<PathBuf> {
         let path = match &self.data_dir {
@@ -56,6 +51,44 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
         _ => return Err(UsageError("HOME is not set: say where to keep things with --data-dir".to_owned()).into()),
     };
     Ok(base.join("countersign"))
+}
+
+/// Where database servers listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum Listen {
+    /// The loopback addresses that there are.
+    Loopback,
+    /// An address.
+    Address(std::net::IpAddr),
+}
+
+impl std::str::FromStr for Listen {
+    type Err = UsageError;
+    fn from_str(text: &str) -> Result<Self, UsageError> {
+        match text {
+            "localhost" => Ok(Self::Loopback),
+            address => address.parse().map(Self::Address).map_err(|_| {
+                UsageError(format!("`{address}` is not an IP address: expected one such as `10.0.0.5`, or `localhost`"))
+            }),
+        }
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = UsageError;
+    fn try_from(text: String) -> Result<Self, UsageError> {
+        text.parse()
+    }
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Loopback => f.write_str("localhost"),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
 }
 
 /// Which door PostgreSQL asks through.
@@ -112,9 +145,10 @@ pub(crate) struct Arguments {
     /// [default: every endpoint is `localhost`]
     #[arg(long, value_name = "DOMAIN", env = "COUNTERSIGN_ENDPOINT_DOMAIN")]
     endpoint_domain: Option<String>,
-    /// The addresses that database servers listen on, comma-separated [default: the loopback addresses]
-    #[arg(long, value_name = "ADDRS", env = "COUNTERSIGN_DATABASE_LISTEN", value_delimiter = ',')]
-    database_listen: Option<Vec<std::net::IpAddr>>,
+    /// The address that database servers listen on, or `localhost` for the loopback addresses; may be given several times
+    /// [default: localhost]
+    #[arg(long, value_name = "ADDR", env = "COUNTERSIGN_DATABASE_LISTEN", value_delimiter = ',')]
+    database_listen: Option<Vec<Listen>>,
     /// The operating system user that database servers run as when Countersign runs as root [default: postgres]
     #[arg(long, value_name = "USER", env = "COUNTERSIGN_OS_USER")]
     os_user: Option<String>,
@@ -149,7 +183,7 @@ struct File {
     listen: Option<SocketAddr>,
     account_id: Option<AccountId>,
     endpoint_domain: Option<String>,
-    database_listen: Option<Vec<std::net::IpAddr>>,
+    database_listen: Option<Vec<Listen>>,
     os_user: Option<String>,
     postgres_dir: Option<Vec<PathBuf>>,
     door: Option<DoorSetting>,
@@ -168,7 +202,7 @@ pub(crate) struct Settings {
     /// None takes the account of the data directory, or 123456789012 for a new one.
     pub(crate) account_id: Option<AccountId>,
     pub(crate) endpoint_domain: Option<String>,
-    pub(crate) database_listen: Option<Vec<std::net::IpAddr>>,
+    pub(crate) database_listen: Vec<Listen>,
     pub(crate) os_user: Option<String>,
     pub(crate) postgres_dirs: Vec<PathBuf>,
     pub(crate) door: DoorSetting,
@@ -198,7 +232,10 @@ impl Arguments {
             listen: self.listen.or(file.listen).unwrap_or(LISTEN),
             account_id: self.account_id.or(file.account_id),
             endpoint_domain: self.endpoint_domain.or(file.endpoint_domain),
-            database_listen: self.database_listen.or(file.database_listen),
+            database_listen: self
+                .database_listen
+                .or(file.database_listen)
+                .unwrap_or_else(|| vec![Listen::Loopback]),
             os_user: self.os_user.or(file.os_user),
             postgres_dirs: self.postgres_dir.or(file.postgres_dir).unwrap_or_default(),
             door: self.door.or(file.door).unwrap_or(DoorSetting::Auto),

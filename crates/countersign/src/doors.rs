@@ -40,8 +40,7 @@ impl Doors for DoorKeeper {
             door.resource_id.as_str().into(),
             vec![door.server_uid],
             self.verifier.clone(),
-        )
-        .map_err(|error| engine::DoorError::new(error.to_string()))?;
+        )?;
         let (stop, door_stopped) = watch::channel(false);
         let mut all_stopped = self.stopped.clone();
         let stop_with_all = stop.clone();
@@ -49,9 +48,10 @@ impl Doors for DoorKeeper {
         let task = tokio::spawn(async move {
             let serving = socket.serve(door_stopped);
             tokio::pin!(serving);
+            let everything_stops = async { drop(all_stopped.wait_for(|stop| *stop).await) };
             let result = tokio::select! {
                 result = &mut serving => result,
-                _ = all_stopped.wait_for(|stop| *stop) => {
+                () = everything_stops => {
                     stop_with_all.send_replace(true);
                     serving.await
                 }

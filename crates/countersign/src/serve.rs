@@ -14,8 +14,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
-use store::records::Session;
-use store::{Change, EmbeddedStore, MasterKey, Published, Records};
+use store::{EmbeddedStore, MasterKey, Records};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -66,28 +65,33 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             let (listener, address) = ldap_listener(&settings).await?;
             let snapshot = published.clone();
             let known = move |id: &str| snapshot.peek().database(id).map(|database| database.resource_id.as_str().into());
-            let ldap = LdapDoor::new(listener, Arc::new(known), verifier.clone());
-            parts.spawn(ldap.serve(stopped.clone()));
+            let ldap = LdapDoor::new(Arc::new(known), verifier.clone());
+            let until = stopped.clone();
+            parts.spawn(async move {
+                ldap.serve(listener, until).await;
+                Ok(())
+            });
             DoorChoice::Ldap { address }
         }
         DoorSetting::Auto | DoorSetting::Pam => DoorChoice::Pam { service: settings.pam_service.clone() },
     };
     let keeper = Arc::new(DoorKeeper::new(verifier, stopped.clone()));
-    let installations = engine::discover(&settings.postgres_dirs);
-    let engine_versions = engine::engine_versions(&installations);
-    let reconciler = Arc::new(Reconciler::new(
+    let word = door.as_str();
+    let reconciler = Reconciler::new(
         engine::Settings {
             data_dir: data_dir.clone(),
             os_user: settings.os_user.clone(),
-            listen_addresses: settings.database_listen.clone(),
+            listen_addresses: settings.database_listen.iter().map(ToString::to_string).collect(),
             naming: naming.clone(),
-            door: door.clone(),
-            installations,
+            door,
+            postgres_dirs: settings.postgres_dirs.clone(),
         },
         records.clone(),
         master_key.clone(),
         keeper,
-    )?);
+    )
+    .await?;
+    let engine_versions = reconciler.engine_versions();
 
     let listener = TcpListener::bind(settings.listen).await.with_context(|| {
         format!("cannot listen on {}: is another program using the port? Choose one with --listen", settings.listen)
@@ -97,7 +101,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         started: clock(),
         address,
         account,
-        door: door.to_string(),
+        door: word,
         engine_versions: engine_versions.clone(),
         records: records.clone(),
         published: published.clone(),
@@ -113,7 +117,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         engine_versions,
         clock: clock.clone(),
     });
-    let router = api::router(services).merge(control::metrics(control.clone()));
+    let router = api::router(services.clone()).merge(control::metrics(control.clone()));
     let control_socket = control::bind(data_dir)?;
     admin::write_private(&data_dir.join("endpoint"), format!("http://{address}\n").as_bytes())?;
 
@@ -125,8 +129,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         reconciling.run(until).await;
         Ok(())
     });
-    parts.spawn(sweep_sessions(records, published, clock, stopped));
-    tracing::info!(%address, %account, %door, data_dir = %data_dir.display(), "ready");
+    parts.spawn(sweep_sessions(services, stopped));
+    tracing::info!(%address, %account, door = word, data_dir = %data_dir.display(), "ready");
 
     let interrupted = tokio::select! {
         signal = asked_to_stop() => signal?,
@@ -222,27 +226,14 @@ async fn asked_to_stop() -> anyhow::Result<bool> {
     })
 }
 
-/// Takes sessions out of the store an hour after their end: until then a refusal can still say that it expired.
-async fn sweep_sessions(
-    records: Records,
-    published: Arc<Published>,
-    clock: Clock,
-    mut stopped: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
+/// Takes sessions that ended out of the store, now and then.
+async fn sweep_sessions(services: Arc<api::Services>, mut stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
     const EVERY: std::time::Duration = std::time::Duration::from_secs(15 * 60);
     loop {
-        let ended = clock() - time::Duration::HOUR;
-        match records.list::<Session>("").await {
-            Ok(sessions) => {
-                for session in sessions.iter().filter(|session| session.expires < ended) {
-                    if let Err(error) = records.commit(Change::new().delete(session)).await {
-                        tracing::warn!(%error, "an expired session cannot be removed");
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "expired sessions cannot be listed"),
+        match api::sweep_sessions(&services).await {
+            Ok(swept) => tracing::debug!(swept, "sessions that ended were removed"),
+            Err(error) => tracing::warn!(%error, "sessions that ended cannot be removed"),
         }
-        tracing::debug!(credentials = published.current().credential_count(), "expired sessions are gone");
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             _ = stopped.wait_for(|stop| *stop) => return Ok(()),
