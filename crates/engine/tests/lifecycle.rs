@@ -1,5 +1,12 @@
 //! A real PostgreSQL server from its making to its end: what the reconciler does, seen with psql as a user sees it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may; clippy.toml only reaches the functions marked as tests"
+)]
+
 use countersign_engine::{DoorChoice, DoorError, Doors, OpenDoor, Reconciler, Settings};
 use iam::{Engine, Naming, Region, ResourceId, ResourceKind};
 use std::collections::{BTreeMap, BTreeSet};
