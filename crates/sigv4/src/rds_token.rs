@@ -389,19 +389,11 @@ impl<'a> Token<'a> {
     /// The string to sign up to the hash of the canonical request, which alone differs between tries.
     fn begin_string_to_sign(&self, key: &SigningKey) -> HmacSha256 {
         let Scope { date, region, service } = self.credential.scope;
-        let issued_at = self.issued_at.amz_date();
+        let issued_at = self.values.get(Parameter::Date).map_or("", |value| value.text);
         let mut keyed = key.keyed();
-        for piece in [
-            "AWS4-HMAC-SHA256\n",
-            issued_at.as_str(),
-            "\n",
-            date,
-            "/",
-            region,
-            "/",
-            service,
-            "/aws4_request\n",
-        ] {
+        for piece in
+            ["AWS4-HMAC-SHA256\n", issued_at, "\n", date, "/", region, "/", service, "/aws4_request\n"]
+        {
             keyed.update(piece.as_bytes());
         }
         keyed
