@@ -370,6 +370,25 @@ async fn from_its_making_to_its_end() {
     );
     assert!(socket.len() > 150 && psql(&socket, "", rules).unwrap_err().contains("too long"));
 
+    // From 16 on whoever may grant rds_iam is matched by +rds_iam: the master has kept its password, until it is granted
+    // the role as others are.
+    let major: u32 = instance.engine_version.split('.').next().unwrap().parse().unwrap();
+    if major >= 16 {
+        master("GRANT rds_iam TO postgres").unwrap();
+        let end = Instant::now() + LIMIT;
+        while master("SELECT 1").is_ok() {
+            assert!(Instant::now() < end);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(master("SELECT 1").unwrap_err().contains("LDAP authentication failed"));
+        world.change(&key, State::ConfiguringIamDatabaseAuthentication, |i| i.iam_auth = false).await;
+        world.until(&key, State::Available).await;
+        master("REVOKE rds_iam FROM postgres GRANTED BY postgres").unwrap();
+        world.change(&key, State::ConfiguringIamDatabaseAuthentication, |i| i.iam_auth = true).await;
+        world.until(&key, State::Available).await;
+        assert_eq!(master("SELECT 1").unwrap(), "1");
+    }
+
     // Off and on again; sessions that are there stay.
     world.change(&key, State::ConfiguringIamDatabaseAuthentication, |i| i.iam_auth = false).await;
     world.until(&key, State::Available).await;
@@ -623,4 +642,50 @@ async fn what_was_cut_short_is_made_anew() {
     assert!(message.contains("is gone"), "{message}");
     world.change(&instance.key(), State::Deleting, |i| i.wanted = Wanted::Deleted).await;
     world.gone(&instance.key()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_at_any_moment_it_is_finished_by_the_next_start() {
+    let mut world = World::new().await;
+    let port = free_port();
+    let instance = world.instance("often", port);
+    world.create(&instance).await;
+    // From before the prepared data directory is there until after the roles are.
+    for pause in [0, 20, 60, 150, 250, 350, 450, 550, 700, 900] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        world.stop().await;
+        world.start().await;
+    }
+    world.until(&instance.key(), State::Available).await;
+    let owner = "SELECT datdba::regrole FROM pg_database WHERE datname = 'my \"db'";
+    assert_eq!(psql(&url(port, "postgres"), PASSWORD, owner).unwrap(), "postgres");
+    assert!(!world.database(&instance.resource_id).join("unfinished").exists());
+}
+
+#[tokio::test]
+async fn a_folder_that_the_servers_user_cannot_enter_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir_all(closed.join("data")).unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let store = EmbeddedStore::open(&folder.path().join("store.redb")).unwrap();
+    let settings = Settings {
+        data_dir: closed.join("data"),
+        os_user: None,
+        listen_addresses: vec!["localhost".into()],
+        naming: Naming::new("123456789012".parse().unwrap(), None),
+        door: DoorChoice::Pam { service: "countersign".into() },
+        postgres_dirs: Vec::new(),
+    };
+    let key = Arc::new(MasterKey::new(&[7; 32]).unwrap());
+    let doors: Arc<dyn Doors> = Arc::<Noted>::default();
+    let made = Reconciler::new(settings, Records::new(Arc::new(store)), key, doors).await;
+    if rustix::process::geteuid().is_root() {
+        let error = made.err().unwrap().to_string();
+        assert!(error.contains("cannot enter") && error.contains("/closed`"), "{error}");
+    } else {
+        // Servers run as ourselves then.
+        made.unwrap();
+    }
 }
