@@ -1,7 +1,7 @@
 //! RDS's ARNs: of each kind of resource, made and read.
 
-use crate::query::ApiError;
 use crate::call::Call;
+use crate::query::ApiError;
 use iam::Arn;
 
 /// The kinds of resource, by the word in their ARN.

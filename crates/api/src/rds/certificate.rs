@@ -3,8 +3,8 @@
 use super::authorize;
 use super::page::{Filters, Page};
 use super::{check, error};
-use crate::query::{ApiError, Params};
 use crate::call::Call;
+use crate::query::{ApiError, Params};
 use axum::response::Response;
 use pki::CaIdentifier;
 use store::authorities;
@@ -22,9 +22,9 @@ pub(super) async fn describe(call: &Call<'_>, mut params: Params) -> Result<Resp
         authorities::get_or_create(&services.records, &services.master_key, &call.region, call.now)
             .await
             .map_err(|error| ApiError::internal("the certificate authorities cannot be had", &error))?;
-    let asked = authorities
-        .iter()
-        .filter(|authority| identifier.as_deref().is_none_or(|asked| asked == authority.identifier().as_str()));
+    let asked = authorities.iter().filter(|authority| {
+        identifier.as_deref().is_none_or(|asked| asked == authority.identifier().as_str())
+    });
     let part = page.cut(asked, |authority| authority.identifier().to_string());
     if let Some(identifier) = identifier.filter(|_| part.items.is_empty()) {
         return Err(error::certificate_not_found(&identifier));

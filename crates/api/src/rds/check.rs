@@ -9,21 +9,118 @@ use zeroize::Zeroizing;
 /// Words that cannot be a master user's or a database's name: PostgreSQL's reserved words, and the roles and databases that
 /// are there already.
 const RESERVED: &[&str] = &[
-    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "authorization", "binary", "both",
-    "case", "cast", "check", "collate", "collation", "column", "concurrently", "constraint", "create", "cross",
-    "current_catalog", "current_date", "current_role", "current_schema", "current_time", "current_timestamp",
-    "current_user", "default", "deferrable", "desc", "distinct", "do", "else", "end", "except", "false", "fetch", "for",
-    "foreign", "freeze", "from", "full", "grant", "group", "having", "ilike", "in", "initially", "inner", "intersect",
-    "into", "is", "isnull", "join", "lateral", "leading", "left", "like", "limit", "localtime", "localtimestamp",
-    "natural", "none", "not", "notnull", "null", "offset", "on", "only", "or", "order", "outer", "overlaps", "placing",
-    "primary", "public", "rdsadmin", "references", "returning", "right", "select", "session_user", "similar", "some",
-    "symmetric", "system_user", "table", "tablesample", "template0", "template1", "then", "to", "trailing", "true",
-    "union", "unique", "user", "using", "variadic", "verbose", "when", "where", "window", "with",
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "authorization",
+    "binary",
+    "both",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "collation",
+    "column",
+    "concurrently",
+    "constraint",
+    "create",
+    "cross",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "false",
+    "fetch",
+    "for",
+    "foreign",
+    "freeze",
+    "from",
+    "full",
+    "grant",
+    "group",
+    "having",
+    "ilike",
+    "in",
+    "initially",
+    "inner",
+    "intersect",
+    "into",
+    "is",
+    "isnull",
+    "join",
+    "lateral",
+    "leading",
+    "left",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "natural",
+    "none",
+    "not",
+    "notnull",
+    "null",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "outer",
+    "overlaps",
+    "placing",
+    "primary",
+    "public",
+    "rdsadmin",
+    "references",
+    "returning",
+    "right",
+    "select",
+    "session_user",
+    "similar",
+    "some",
+    "symmetric",
+    "system_user",
+    "table",
+    "tablesample",
+    "template0",
+    "template1",
+    "then",
+    "to",
+    "trailing",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "variadic",
+    "verbose",
+    "when",
+    "where",
+    "window",
+    "with",
 ];
 
 fn is_reserved(name: &str) -> bool {
     let folded = name.to_ascii_lowercase();
-    ["rds_", "pg_"].iter().any(|start| folded.starts_with(start)) || RESERVED.binary_search(&folded.as_str()).is_ok()
+    ["rds_", "pg_"].iter().any(|start| folded.starts_with(start))
+        || RESERVED.binary_search(&folded.as_str()).is_ok()
 }
 
 /// Whether the text is an identifier of at most `most` characters: letters, digits and hyphens, first a letter, no hyphen
@@ -132,8 +229,15 @@ pub(super) fn instance_class(class: &str) -> Result<(), ApiError> {
     let shaped = parts.next() == Some("db")
         && class.len() <= 64
         && matches!(class.split('.').count(), 2..=4)
-        && parts.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
-    if shaped { Ok(()) } else { Err(ApiError::invalid_parameter_value(format!("Invalid DB Instance class: {class}"))) }
+        && parts.all(|part| {
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        });
+    if shaped {
+        Ok(())
+    } else {
+        Err(ApiError::invalid_parameter_value(format!("Invalid DB Instance class: {class}")))
+    }
 }
 
 /// CACertificateIdentifier: an authority that signs here.
@@ -170,7 +274,10 @@ pub(super) fn tag_count(tags: &Tags) -> Result<(), ApiError> {
     if tags.len() <= 50 {
         return Ok(());
     }
-    Err(ApiError::invalid_parameter_value(format!("A resource has at most 50 tags: this would make {}", tags.len())))
+    Err(ApiError::invalid_parameter_value(format!(
+        "A resource has at most 50 tags: this would make {}",
+        tags.len()
+    )))
 }
 
 /// A tag's key: 1 to 128 characters, not AWS's own.
@@ -204,7 +311,11 @@ mod tests {
         assert_eq!(identifier("DBInstanceIdentifier", "MyDb-1").unwrap(), "mydb-1");
         assert!(identifier("DBInstanceIdentifier", &"a".repeat(63)).is_ok());
         for bad in ["", "1db", "-db", "db-", "my--db", "my_db", "my.db", "mÿdb", &"a".repeat(64)] {
-            assert_eq!(identifier("DBInstanceIdentifier", bad).unwrap_err().code, "InvalidParameterValue", "{bad}");
+            assert_eq!(
+                identifier("DBInstanceIdentifier", bad).unwrap_err().code,
+                "InvalidParameterValue",
+                "{bad}"
+            );
         }
         assert_eq!(group_name("DBSubnetGroupName", "My_group.1", "._ ").unwrap(), "my_group.1");
         for bad in ["default", "Default.postgres15", "my_group", "g-"] {
@@ -217,12 +328,32 @@ mod tests {
         for good in ["postgres", "admin1", "Jane_Doe"] {
             assert!(master_username(good).is_ok(), "{good}");
         }
-        for bad in ["", "1a", "_a", "a-b", "user", "admin", "rdsadmin", "rds_iam", "pg_monitor", "Select", "seventeen_letters"] {
+        for bad in [
+            "",
+            "1a",
+            "_a",
+            "a-b",
+            "user",
+            "admin",
+            "rdsadmin",
+            "rds_iam",
+            "pg_monitor",
+            "Select",
+            "seventeen_letters",
+        ] {
             assert!(master_username(bad).is_err(), "{bad}");
         }
         assert!(RESERVED.is_sorted(), "so that it can be searched");
         assert_eq!(master_password("Master-pass-1".to_owned()).unwrap().as_str(), "Master-pass-1");
-        for bad in ["short-1", "with space", "with/slash", "with\"quote", "with@sign", "wïth-umlaut", &"a".repeat(129)] {
+        for bad in [
+            "short-1",
+            "with space",
+            "with/slash",
+            "with\"quote",
+            "with@sign",
+            "wïth-umlaut",
+            &"a".repeat(129),
+        ] {
             let error = master_password(bad.to_owned()).unwrap_err();
             assert!(!error.message.contains(bad), "a refused password is not repeated: {error}");
         }
@@ -246,7 +377,9 @@ mod tests {
     fn tags_are_counted_and_awss_own_refused() {
         let read = |form: &str| tags(&mut Params::from_form(Service::Rds, form).unwrap());
         assert_eq!(read("Tags.Tag.1.Key=env&Tags.Tag.1.Value=a+b").unwrap()["env"], "a b");
-        for bad in ["Tags.Tag.1.Key=aws:x", "Tags.Tag.1.Key=AWS:x", "Tags.Tag.1.Key=a%3Cb", "Tags.Tag.1.Value=v"] {
+        for bad in
+            ["Tags.Tag.1.Key=aws:x", "Tags.Tag.1.Key=AWS:x", "Tags.Tag.1.Key=a%3Cb", "Tags.Tag.1.Value=v"]
+        {
             assert!(read(bad).is_err(), "{bad}");
         }
         assert!(read("Tags.Tag.1.Key=a&Tags.Tag.2.Key=a").is_err());

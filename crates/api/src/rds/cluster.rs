@@ -6,8 +6,8 @@ use super::instance::{master, stays};
 use super::page::{Filters, Page, names};
 use super::setting::{self, LogExports};
 use super::{authorize, check, engine_version, error, port, show};
-use crate::query::{ApiError, Params};
 use crate::call::Call;
+use crate::query::{ApiError, Params};
 use axum::response::Response;
 use iam::{ResourceId, ResourceKind};
 use serde_json::json;
@@ -35,8 +35,10 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
     let asked_port = given_port(&mut params)?;
     let database = params.optional("DatabaseName");
     database.as_deref().map(|name| check::database_name("DatabaseName", name)).transpose()?;
-    let parameter_group = params.optional("DBClusterParameterGroupName").map(|name| name.to_ascii_lowercase());
-    let subnet_group = params.optional("DBSubnetGroupName").map_or_else(|| "default".to_owned(), |n| n.to_ascii_lowercase());
+    let parameter_group =
+        params.optional("DBClusterParameterGroupName").map(|name| name.to_ascii_lowercase());
+    let subnet_group =
+        params.optional("DBSubnetGroupName").map_or_else(|| "default".to_owned(), |n| n.to_ascii_lowercase());
     let option_group = params.optional("OptionGroupName");
     let iam_auth = params.flag("EnableIAMDatabaseAuthentication")?.unwrap_or(false);
     let deletion_protection = params.flag("DeletionProtection")?.unwrap_or(false);
@@ -69,7 +71,8 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
                 return Err(error::cluster_exists());
             }
             let parameters =
-                fleet::parameter_group(call, ParameterGroupKind::Cluster, &parameter_group, &version.family).await?;
+                fleet::parameter_group(call, ParameterGroupKind::Cluster, &parameter_group, &version.family)
+                    .await?;
             let subnets = fleet::subnet_group(call, &subnet_group).await?;
             let cluster = Cluster {
                 region: call.region.clone(),
@@ -96,7 +99,8 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
             Ok((fleet.announce_cluster(change, &cluster)?, (fleet, cluster)))
         })
         .await?;
-    Ok(call.respond(|w| w.element("DBCluster", |w| show::cluster(w, call, &fleet, &cluster, State::Creating))))
+    Ok(call
+        .respond(|w| w.element("DBCluster", |w| show::cluster(w, call, &fleet, &cluster, State::Creating))))
 }
 
 fn given_port(params: &mut Params) -> Result<Option<u16>, ApiError> {
@@ -111,7 +115,10 @@ fn zones(call: &Call<'_>, params: &mut Params, settings: &mut Settings) -> Resul
         letter.len() == 1 && letter.bytes().all(|b| b.is_ascii_lowercase())
     };
     if let Some(zone) = zones.iter().find(|zone| !is_here(zone)) {
-        return Err(ApiError::invalid_parameter_value(format!("Invalid availability zone: {zone} is not in {}", call.region)));
+        return Err(ApiError::invalid_parameter_value(format!(
+            "Invalid availability zone: {zone} is not in {}",
+            call.region
+        )));
     }
     if zones.is_empty() {
         zones = ["a", "b", "c"].map(|letter| format!("{}{letter}", call.region)).to_vec();
@@ -307,7 +314,11 @@ pub(super) async fn modify(call: &Call<'_>, mut params: Params) -> Result<Respon
 }
 
 /// The cluster as it is wanted then, and the status word of the work if that is any.
-fn modified(call: &Call<'_>, old: &Cluster, asked: &Modification) -> Result<(Cluster, Option<State>), ApiError> {
+fn modified(
+    call: &Call<'_>,
+    old: &Cluster,
+    asked: &Modification,
+) -> Result<(Cluster, Option<State>), ApiError> {
     let mut new = old.clone();
     stays(old.engine, &old.engine_version, old.port, None, asked.version.as_deref(), asked.port)?;
     let option_group = engine_version::option_group(old.engine, &old.engine_version);
@@ -375,7 +386,9 @@ pub(super) async fn delete(call: &Call<'_>, mut params: Params) -> Result<Respon
             let fleet = Fleet::load(call).await?;
             let old = fleet.cluster(&identifier)?;
             if fleet.cluster_state(old) == State::Deleting {
-                return Err(error::cluster_state(format!("DbCluster {identifier} is already being deleted.")));
+                return Err(error::cluster_state(format!(
+                    "DbCluster {identifier} is already being deleted."
+                )));
             }
             if old.deletion_protection {
                 return Err(ApiError::invalid_parameter_combination(
@@ -399,7 +412,8 @@ pub(super) async fn delete(call: &Call<'_>, mut params: Params) -> Result<Respon
             Ok((fleet.set_cluster_state(change, &cluster, State::Deleting)?, (fleet, cluster)))
         })
         .await?;
-    Ok(call.respond(|w| w.element("DBCluster", |w| show::cluster(w, call, &fleet, &cluster, State::Deleting))))
+    Ok(call
+        .respond(|w| w.element("DBCluster", |w| show::cluster(w, call, &fleet, &cluster, State::Deleting))))
 }
 
 /// StartDBCluster.
@@ -426,7 +440,9 @@ async fn switch(call: &Call<'_>, mut params: Params, wanted: Wanted) -> Result<R
             match (from.contains(&fleet.cluster_state(old)), starts) {
                 (true, _) => {}
                 (false, true) => {
-                    return Err(error::cluster_state(format!("DbCluster {identifier} is not in stopped state")));
+                    return Err(error::cluster_state(format!(
+                        "DbCluster {identifier} is not in stopped state"
+                    )));
                 }
                 (false, false) => return Err(not_available(&identifier)),
             }

@@ -2,8 +2,8 @@
 
 use super::page::{Filters, Page};
 use super::{authorize, setting};
-use crate::query::{ApiError, Params};
 use crate::call::Call;
+use crate::query::{ApiError, Params};
 use axum::response::Response;
 use iam::Engine;
 use pki::CaIdentifier;
@@ -18,7 +18,8 @@ pub(super) fn choose<'a>(
 ) -> Result<&'a EngineVersion, ApiError> {
     let installed: Vec<&EngineVersion> =
         call.services.engine_versions.iter().filter(|version| version.engine == engine).collect();
-    let found = installed.iter().filter(|version| asked.is_none_or(|asked| is_meant(asked, &version.version)));
+    let found =
+        installed.iter().filter(|version| asked.is_none_or(|asked| is_meant(asked, &version.version)));
     if let Some(version) = found.max_by_key(|version| parts(&version.version)) {
         return Ok(version);
     }
@@ -100,7 +101,11 @@ pub(super) fn describe(call: &Call<'_>, mut params: Params) -> Result<Response, 
             w.texts("ExportableLogTypes", "member", setting::log_types(engine));
             w.flag("SupportsLogExportsToCloudwatchLogs", true);
             w.flag("SupportsReadReplica", false);
-            w.texts("SupportedEngineModes", "member", ["provisioned"].iter().filter(|_| engine.is_cluster_engine()));
+            w.texts(
+                "SupportedEngineModes",
+                "member",
+                ["provisioned"].iter().filter(|_| engine.is_cluster_engine()),
+            );
             w.texts("SupportedFeatureNames", "member", [""; 0]);
             w.text("Status", "available");
             w.flag("SupportsParallelQuery", false);
@@ -108,7 +113,11 @@ pub(super) fn describe(call: &Call<'_>, mut params: Params) -> Result<Response, 
             w.flag("SupportsBabelfish", false);
             w.flag("SupportsLimitlessDatabase", false);
             w.flag("SupportsCertificateRotationWithoutRestart", true);
-            w.texts("SupportedCACertificateIdentifiers", "member", CaIdentifier::ALL.map(CaIdentifier::as_str));
+            w.texts(
+                "SupportedCACertificateIdentifiers",
+                "member",
+                CaIdentifier::ALL.map(CaIdentifier::as_str),
+            );
             w.flag("SupportsLocalWriteForwarding", false);
             w.flag("SupportsIntegrations", false);
         });
@@ -121,8 +130,20 @@ fn is_default(call: &Call<'_>, version: &EngineVersion) -> bool {
 
 /// The classes that are listed; any other is accepted too, since a server has the machine's processors and memory.
 const CLASSES: &[&str] = &[
-    "db.m5.large", "db.m6g.large", "db.r4.large", "db.r5.large", "db.r6g.large", "db.r7g.large", "db.serverless",
-    "db.t3.large", "db.t3.medium", "db.t3.micro", "db.t3.small", "db.t4g.large", "db.t4g.medium", "db.t4g.micro",
+    "db.m5.large",
+    "db.m6g.large",
+    "db.r4.large",
+    "db.r5.large",
+    "db.r6g.large",
+    "db.r7g.large",
+    "db.serverless",
+    "db.t3.large",
+    "db.t3.medium",
+    "db.t3.micro",
+    "db.t3.small",
+    "db.t4g.large",
+    "db.t4g.medium",
+    "db.t4g.micro",
     "db.t4g.small",
 ];
 
@@ -146,12 +167,19 @@ pub(super) fn describe_orderable(call: &Call<'_>, mut params: Params) -> Result<
         .services
         .engine_versions
         .iter()
-        .filter(|v| offered && v.engine.as_str() == engine && version.as_deref().is_none_or(|asked| is_meant(asked, &v.version)))
+        .filter(|v| {
+            offered
+                && v.engine.as_str() == engine
+                && version.as_deref().is_none_or(|asked| is_meant(asked, &v.version))
+        })
         .collect();
     versions.sort_by_key(|v| Reverse(parts(&v.version)));
     let options = versions.iter().enumerate().flat_map(|(rank, v)| {
         let serverless = v.engine.is_cluster_engine();
-        CLASSES.iter().filter(move |class| serverless || **class != "db.serverless").map(move |class| (rank, *v, *class))
+        CLASSES
+            .iter()
+            .filter(move |class| serverless || **class != "db.serverless")
+            .map(move |class| (rank, *v, *class))
     });
     let options = options.filter(|(_, _, offered)| class.as_deref().is_none_or(|class| class == *offered));
     let part = page.cut(options, |(rank, _, class)| format!("{class} {rank:04}"));

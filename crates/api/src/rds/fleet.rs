@@ -1,10 +1,11 @@
 //! The instances and clusters of a region with their status, as one call sees them; and the status words that announce work.
 
 use super::error;
-use crate::query::ApiError;
 use crate::call::Call;
+use crate::query::ApiError;
 use store::records::{
-    Cluster, ClusterStatus, Instance, InstanceStatus, ParameterGroup, ParameterGroupKind, State, SubnetGroup, Wanted,
+    Cluster, ClusterStatus, Instance, InstanceStatus, ParameterGroup, ParameterGroupKind, State, SubnetGroup,
+    Wanted,
 };
 use store::{Change, Versioned};
 
@@ -49,7 +50,10 @@ impl Fleet {
     }
 
     /// The instances of a cluster.
-    pub(super) fn members<'a>(&'a self, cluster: &'a Cluster) -> impl Iterator<Item = &'a Versioned<Instance>> {
+    pub(super) fn members<'a>(
+        &'a self,
+        cluster: &'a Cluster,
+    ) -> impl Iterator<Item = &'a Versioned<Instance>> {
         self.instances.iter().filter(|instance| instance.cluster.as_ref() == Some(&cluster.identifier))
     }
 
@@ -126,7 +130,12 @@ impl Fleet {
     }
 
     /// Adds to the change the status word of work that a cluster is about to see.
-    pub(super) fn set_cluster_state(&self, change: Change, cluster: &Cluster, state: State) -> Result<Change, ApiError> {
+    pub(super) fn set_cluster_state(
+        &self,
+        change: Change,
+        cluster: &Cluster,
+        state: State,
+    ) -> Result<Change, ApiError> {
         let Some(old) = self.cluster_status(cluster) else { return Ok(change) };
         let status = ClusterStatus { state, message: None, ..old.record.clone() };
         Ok(change.replace(old, &status)?)
@@ -141,7 +150,10 @@ impl Fleet {
 
 /// A subnet group that an instance or cluster is to be in: the record to hold on to, none for the `default` one, which
 /// always exists.
-pub(super) async fn subnet_group(call: &Call<'_>, name: &str) -> Result<Option<Versioned<SubnetGroup>>, ApiError> {
+pub(super) async fn subnet_group(
+    call: &Call<'_>,
+    name: &str,
+) -> Result<Option<Versioned<SubnetGroup>>, ApiError> {
     if name == "default" {
         return Ok(None);
     }
@@ -157,28 +169,31 @@ pub(super) async fn parameter_group(
     name: &str,
     family: &str,
 ) -> Result<Option<Versioned<ParameterGroup>>, ApiError> {
-    if name.strip_prefix("default.") == Some(family) {
-        return Ok(None);
+    let other_family = |other: &str| {
+        ApiError::invalid_parameter_combination(format!(
+            "The Parameter Group {name} with DBParameterGroupFamily {other} can't be used for this instance. Please use a \
+             Parameter Group with DBParameterGroupFamily {family}"
+        ))
+    };
+    match name.strip_prefix("default.") {
+        Some(of) if of == family => return Ok(None),
+        Some(of) if call.services.engine_versions.iter().any(|version| version.family == of) => {
+            return Err(other_family(of));
+        }
+        _ => {}
     }
     let word = match kind {
         ParameterGroupKind::Instance => "instance",
         ParameterGroupKind::Cluster => "cluster",
     };
-    let found = call.services.records.get::<ParameterGroup>(&format!("{}/{word}/{name}", call.region)).await?;
-    let Some(group) = found else {
-        return Err(match kind {
-            ParameterGroupKind::Instance => error::parameter_group_not_found(name),
-            ParameterGroupKind::Cluster => error::cluster_parameter_group_not_found(name),
-        });
-    };
-    if group.family == family {
-        return Ok(Some(group));
+    let found =
+        call.services.records.get::<ParameterGroup>(&format!("{}/{word}/{name}", call.region)).await?;
+    match (found, kind) {
+        (Some(group), _) if group.family == family => Ok(Some(group)),
+        (Some(group), _) => Err(other_family(&group.family)),
+        (None, ParameterGroupKind::Instance) => Err(error::parameter_group_not_found(name)),
+        (None, ParameterGroupKind::Cluster) => Err(error::cluster_parameter_group_not_found(name)),
     }
-    Err(ApiError::invalid_parameter_combination(format!(
-        "The Parameter Group {name} with DBParameterGroupFamily {} can't be used for this instance. Please use a Parameter \
-         Group with DBParameterGroupFamily {family}",
-        group.family
-    )))
 }
 
 /// Holds on to a record while a change is made, where there is one.

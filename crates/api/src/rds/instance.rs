@@ -5,8 +5,8 @@ use super::fleet::{self, Fleet, held};
 use super::page::{Filters, Page, names};
 use super::setting::{self, LogExports};
 use super::{authorize, check, engine_version, error, port, show};
-use crate::query::{ApiError, Params};
 use crate::call::Call;
+use crate::query::{ApiError, Params};
 use axum::response::Response;
 use iam::{Engine, ResourceId, ResourceKind};
 use store::records::{Cluster, Instance, MasterUser, ParameterGroupKind, Record, Settings, State, Wanted};
@@ -30,16 +30,18 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
     authorize(call, &Kind::Instance.arn(call, &identifier))?;
 
     let engine = check::engine(&mut params)?;
-    let cluster = params.optional("DBClusterIdentifier").map(|given| Kind::Cluster.name(call, &given)).transpose()?;
+    let cluster =
+        params.optional("DBClusterIdentifier").map(|given| Kind::Cluster.name(call, &given)).transpose()?;
     setting::refuse(&mut params, setting::INSTANCE_REFUSED)?;
-    match (&cluster, engine.is_cluster_engine()) {
-        (Some(_), _) => belongs_to_the_cluster(&mut params, "The requested DB Instance will be a member of a DB Cluster. Set", "")?,
-        (None, true) => {
-            return Err(ApiError::invalid_parameter_combination(format!(
-                "The engine {engine} needs the parameter DBClusterIdentifier: its instances are members of DB clusters"
-            )));
-        }
-        (None, false) => {}
+    if let Some(cluster) = &cluster {
+        authorize(call, &Kind::Cluster.arn(call, cluster))?;
+        same_engine(Fleet::load(call).await?.cluster(cluster)?, engine)?;
+        let before = "The requested DB Instance will be a member of a DB Cluster. Set";
+        belongs_to_the_cluster(&mut params, before, "")?;
+    } else if engine.is_cluster_engine() {
+        return Err(ApiError::invalid_parameter_combination(format!(
+            "The engine {engine} needs the parameter DBClusterIdentifier: its instances are members of DB clusters"
+        )));
     }
     setting::master_authentication(&mut params)?;
     let class = params.required("DBInstanceClass")?;
@@ -121,7 +123,9 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
             Ok((change, (fleet, instance)))
         })
         .await?;
-    Ok(call.respond(|w| w.element("DBInstance", |w| show::instance(w, call, &fleet, &instance, State::Creating))))
+    Ok(call.respond(|w| {
+        w.element("DBInstance", |w| show::instance(w, call, &fleet, &instance, State::Creating));
+    }))
 }
 
 /// Where a new instance goes: what follows from the fleet, and the change that holds on to the groups.
@@ -175,9 +179,6 @@ async fn places(
     authorize(call, &Kind::ParameterGroup.arn(call, &parameter_group))?;
     authorize(call, &Kind::SubnetGroup.arn(call, &subnet_group))?;
     authorize(call, &Kind::OptionGroup.arn(call, &option_group))?;
-    if let Some(cluster) = home {
-        authorize(call, &Kind::Cluster.arn(call, &cluster.identifier))?;
-    }
 
     let parameters =
         fleet::parameter_group(call, ParameterGroupKind::Instance, &parameter_group, &version.family).await?;
@@ -195,13 +196,18 @@ async fn places(
     })
 }
 
-fn takes_a_member(fleet: &Fleet, cluster: &Cluster, engine: Engine) -> Result<(), ApiError> {
-    if cluster.engine != engine {
-        return Err(ApiError::invalid_parameter_combination(format!(
-            "The engine name requested for your DB instance ({engine}) doesn't match the engine name of your DB cluster ({}).",
-            cluster.engine
-        )));
+fn same_engine(cluster: &Cluster, engine: Engine) -> Result<(), ApiError> {
+    if cluster.engine == engine {
+        return Ok(());
     }
+    Err(ApiError::invalid_parameter_combination(format!(
+        "The engine name requested for your DB instance ({engine}) doesn't match the engine name of your DB cluster ({}).",
+        cluster.engine
+    )))
+}
+
+fn takes_a_member(fleet: &Fleet, cluster: &Cluster, engine: Engine) -> Result<(), ApiError> {
+    same_engine(cluster, engine)?;
     let state = fleet.cluster_state(cluster);
     if matches!(state, State::Stopping | State::Stopped | State::Deleting | State::Failed) {
         return Err(error::cluster_state(format!(
@@ -237,7 +243,9 @@ fn belongs_to_the_cluster(params: &mut Params, before: &str, after: &str) -> Res
         ("DeletionProtection", "deletion protection"),
     ] {
         if params.refuse(parameter, "").is_err() {
-            return Err(ApiError::invalid_parameter_combination(format!("{before} {name} for the DB Cluster{after}.")));
+            return Err(ApiError::invalid_parameter_combination(format!(
+                "{before} {name} for the DB Cluster{after}."
+            )));
         }
     }
     Ok(())
@@ -260,7 +268,12 @@ pub(super) fn master(params: &mut Params) -> Result<(String, Zeroizing<String>),
 }
 
 /// What is shown where nothing was asked for.
-fn fill_in(call: &Call<'_>, engine: Engine, own_network: bool, settings: &mut Settings) -> Result<(), ApiError> {
+fn fill_in(
+    call: &Call<'_>,
+    engine: Engine,
+    own_network: bool,
+    settings: &mut Settings,
+) -> Result<(), ApiError> {
     let aurora = engine.is_cluster_engine();
     let provisioned = settings.contains_key("Iops");
     let storage = match (aurora, provisioned) {
@@ -294,7 +307,9 @@ fn fill_in(call: &Call<'_>, engine: Engine, own_network: bool, settings: &mut Se
 fn storage_size(engine: Engine, settings: &mut Settings) -> Result<(), ApiError> {
     let kind = settings.get("StorageType").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     if kind.starts_with("aurora") != engine.is_cluster_engine() {
-        return Err(ApiError::invalid_parameter_combination(format!("Invalid storage type for DB engine {engine}: {kind}")));
+        return Err(ApiError::invalid_parameter_combination(format!(
+            "Invalid storage type for DB engine {engine}: {kind}"
+        )));
     }
     if engine.is_cluster_engine() {
         setting::default(settings, "AllocatedStorage", 1);
@@ -434,7 +449,14 @@ async fn modified(
 ) -> Result<(Instance, Change, Option<State>), ApiError> {
     let mut new = old.clone();
     let mut change = Change::new();
-    stays(old.engine, &old.engine_version, old.port, asked.engine.as_deref(), asked.version.as_deref(), asked.port)?;
+    stays(
+        old.engine,
+        &old.engine_version,
+        old.port,
+        asked.engine.as_deref(),
+        asked.version.as_deref(),
+        asked.port,
+    )?;
     let option_group = engine_version::option_group(old.engine, &old.engine_version);
     setting::option_group(asked.option_group.as_deref(), &option_group)?;
 
@@ -499,7 +521,10 @@ pub(super) fn stays(
     asked_port: Option<u16>,
 ) -> Result<(), ApiError> {
     let refused = |parameter: &str, now: &str| {
-        Err(error::unsupported(parameter, &format!("it stays {now}; make another one and carry the data over with pg_dump")))
+        Err(error::unsupported(
+            parameter,
+            &format!("it stays {now}; make another one and carry the data over with pg_dump"),
+        ))
     };
     if asked_engine.is_some_and(|asked| asked != engine.as_str()) {
         return refused("Engine", engine.as_str());
@@ -551,7 +576,10 @@ pub(super) async fn delete(call: &Call<'_>, mut params: Params) -> Result<Respon
     params.finish()?;
     change(call, &identifier, State::Deleting, |fleet, instance| {
         if fleet.instance_state(instance) == State::Deleting {
-            return Err(error::instance_state(format!("Instance {} is already being deleted.", instance.identifier)));
+            return Err(error::instance_state(format!(
+                "Instance {} is already being deleted.",
+                instance.identifier
+            )));
         }
         if instance.deletion_protection {
             return Err(ApiError::invalid_parameter_combination(
@@ -609,7 +637,8 @@ pub(super) async fn reboot(call: &Call<'_>, mut params: Params) -> Result<Respon
         ));
     }
     change(call, &identifier, State::Rebooting, |fleet, instance| {
-        expect(fleet, instance, &[State::Available])?;
+        // One that failed is tried again, a member of a cluster too.
+        expect(fleet, instance, &[State::Available, State::Failed])?;
         instance.reboots += 1;
         Ok(())
     })

@@ -4,8 +4,8 @@ use super::arn::Kind;
 use super::fleet::Fleet;
 use super::page::{Filters, Page, names};
 use super::{arn, authorize};
-use crate::query::{ApiError, Params};
 use crate::call::Call;
+use crate::query::{ApiError, Params};
 use axum::response::Response;
 use store::records::MaintenanceWindow;
 use time::OffsetDateTime;
@@ -33,7 +33,10 @@ impl Pending {
     fn iam_auth(&mut self, pending: Option<bool>) {
         if let Some(flag) = pending {
             let to = if flag { "on" } else { "off" };
-            self.actions.push(("iam-database-authentication", format!("IAM database authentication is switched {to}")));
+            self.actions.push((
+                "iam-database-authentication",
+                format!("IAM database authentication is switched {to}"),
+            ));
         }
     }
 
@@ -57,13 +60,15 @@ pub(super) async fn describe(call: &Call<'_>, mut params: Params) -> Result<Resp
 
     let fleet = Fleet::load(call).await?;
     let instances = fleet.instances.iter().map(|instance| {
-        let mut pending = Pending::new(call, Kind::Instance, &instance.identifier, instance.maintenance_window());
+        let mut pending =
+            Pending::new(call, Kind::Instance, &instance.identifier, instance.maintenance_window());
         pending.iam_auth(instance.pending_iam_auth);
         pending.ca(instance.pending_ca.as_ref());
         pending
     });
     let clusters = fleet.clusters.iter().map(|cluster| {
-        let mut pending = Pending::new(call, Kind::Cluster, &cluster.identifier, cluster.maintenance_window());
+        let mut pending =
+            Pending::new(call, Kind::Cluster, &cluster.identifier, cluster.maintenance_window());
         pending.iam_auth(cluster.pending_iam_auth);
         pending
     });
@@ -80,14 +85,19 @@ pub(super) async fn describe(call: &Call<'_>, mut params: Params) -> Result<Resp
         part.write(w, "PendingMaintenanceActions", "ResourcePendingMaintenanceActions", |w, pending| {
             w.text("ResourceIdentifier", &pending.arn);
             let actions = &pending.actions;
-            w.list("PendingMaintenanceActionDetails", "PendingMaintenanceAction", actions, |w, (action, text)| {
-                w.text("Action", action);
-                w.text("OptInStatus", "next-maintenance");
-                if let Some(at) = pending.at {
-                    w.timestamp("CurrentApplyDate", at);
-                }
-                w.text("Description", text);
-            });
+            w.list(
+                "PendingMaintenanceActionDetails",
+                "PendingMaintenanceAction",
+                actions,
+                |w, (action, text)| {
+                    w.text("Action", action);
+                    w.text("OptInStatus", "next-maintenance");
+                    if let Some(at) = pending.at {
+                        w.timestamp("CurrentApplyDate", at);
+                    }
+                    w.text("Description", text);
+                },
+            );
         });
     }))
 }

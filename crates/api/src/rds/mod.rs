@@ -19,8 +19,8 @@ mod show;
 mod subnet_group;
 mod tag;
 
-use crate::query::{ApiError, Params};
 use crate::call::Call;
+use crate::query::{ApiError, Params};
 use axum::response::Response;
 use store::records::ParameterGroupKind::{Cluster, Instance};
 

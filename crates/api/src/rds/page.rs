@@ -16,11 +16,13 @@ impl Page {
     pub(super) fn take(params: &mut Params) -> Result<Self, ApiError> {
         let most = match params.integer("MaxRecords", i64::MIN..=i64::MAX)? {
             None => 100,
-            Some(most) => usize::try_from(most).ok().filter(|most| (20..=100).contains(most)).ok_or_else(|| {
-                ApiError::invalid_parameter_value(format!(
-                    "Invalid value {most} for MaxRecords. Must be between 20 and 100"
-                ))
-            })?,
+            Some(most) => {
+                usize::try_from(most).ok().filter(|most| (20..=100).contains(most)).ok_or_else(|| {
+                    ApiError::invalid_parameter_value(format!(
+                        "Invalid value {most} for MaxRecords. Must be between 20 and 100"
+                    ))
+                })?
+            }
         };
         let after = match params.optional("Marker").filter(|marker| !marker.is_empty()) {
             None => None,
@@ -28,7 +30,9 @@ impl Page {
                 let bytes = URL_SAFE_NO_PAD.decode(&marker).ok();
                 let key = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
                 Some(key.ok_or_else(|| {
-                    ApiError::invalid_parameter_value("Invalid value for Marker: expected one that this operation gave")
+                    ApiError::invalid_parameter_value(
+                        "Invalid value for Marker: expected one that this operation gave",
+                    )
                 })?)
             }
         };

@@ -5,8 +5,8 @@ use super::fleet::Fleet;
 use super::page::{Filters, Page};
 use super::parameter::{self, Parameter};
 use super::{authorize, check, error};
-use crate::query::{ApiError, Params, Writer};
 use crate::call::Call;
+use crate::query::{ApiError, Params, Writer};
 use axum::response::Response;
 use std::collections::{BTreeMap, BTreeSet};
 use store::records::{ParameterGroup, ParameterGroupKind, Tags};
@@ -70,16 +70,28 @@ fn named(call: &Call<'_>, kind: ParameterGroupKind, params: &mut Params) -> Resu
 }
 
 /// Takes the name of a group that somebody made.
-fn named_own(call: &Call<'_>, kind: ParameterGroupKind, params: &mut Params, what: &str) -> Result<String, ApiError> {
+fn named_own(
+    call: &Call<'_>,
+    kind: ParameterGroupKind,
+    params: &mut Params,
+    what: &str,
+) -> Result<String, ApiError> {
     let name = named(call, kind, params)?;
     if name.starts_with("default.") {
-        return Err(error::parameter_group_state(format!("Default {} cannot be {what}: {name}", kind.word())));
+        return Err(error::parameter_group_state(format!(
+            "Default {} cannot be {what}: {name}",
+            kind.word()
+        )));
     }
     Ok(name)
 }
 
-async fn groups(call: &Call<'_>, kind: ParameterGroupKind) -> Result<Vec<Versioned<ParameterGroup>>, ApiError> {
-    let mut all: Vec<Versioned<ParameterGroup>> = call.services.records.list(&format!("{}/", call.region)).await?;
+async fn groups(
+    call: &Call<'_>,
+    kind: ParameterGroupKind,
+) -> Result<Vec<Versioned<ParameterGroup>>, ApiError> {
+    let mut all: Vec<Versioned<ParameterGroup>> =
+        call.services.records.list(&format!("{}/", call.region)).await?;
     all.retain(|group| group.kind == kind);
     Ok(all)
 }
@@ -225,7 +237,12 @@ struct Changed {
 }
 
 /// Takes `Parameters`.
-fn changes(params: &mut Params, kind: ParameterGroupKind, family: &Family, resets: bool) -> Result<Vec<Changed>, ApiError> {
+fn changes(
+    params: &mut Params,
+    kind: ParameterGroupKind,
+    family: &Family,
+    resets: bool,
+) -> Result<Vec<Changed>, ApiError> {
     let structures = params.structures("Parameters", "Parameter")?;
     if structures.len() > MOST_CHANGES {
         return Err(ApiError::invalid_parameter_value(format!(
@@ -236,24 +253,40 @@ fn changes(params: &mut Params, kind: ParameterGroupKind, family: &Family, reset
     for mut given in structures {
         let name = given.required("ParameterName")?;
         let Some(parameter) = parameter::of(kind, family).find(|parameter| parameter.name == name) else {
-            return Err(ApiError::invalid_parameter_value(format!("Could not find parameter with name: {name}")));
+            return Err(ApiError::invalid_parameter_value(format!(
+                "Could not find parameter with name: {name}"
+            )));
         };
         if changes.iter().any(|earlier| earlier.parameter.name == parameter.name) {
-            return Err(ApiError::invalid_parameter_combination(format!("The parameter {name} is given more than once")));
+            return Err(ApiError::invalid_parameter_combination(format!(
+                "The parameter {name} is given more than once"
+            )));
         }
         let value = if resets { None } else { Some(given.required("ParameterValue")?) };
         value.as_deref().map(|value| parameter.check(value)).transpose()?;
         let waits = match given.optional("ApplyMethod").as_deref() {
             None if !parameter.dynamic => true,
             Some("immediate") if !parameter.dynamic => {
-                return Err(ApiError::invalid_parameter_combination("cannot use immediate apply method for static parameter"));
+                return Err(ApiError::invalid_parameter_combination(
+                    "cannot use immediate apply method for static parameter",
+                ));
             }
             None | Some("immediate") => false,
             Some("pending-reboot") => true,
-            Some(other) => return Err(given.invalid("ApplyMethod", other, "must be one of immediate, pending-reboot")),
+            Some(other) => {
+                return Err(given.invalid("ApplyMethod", other, "must be one of immediate, pending-reboot"));
+            }
         };
         // What Describe says of a parameter may come back with it.
-        for said in ["Description", "Source", "ApplyType", "DataType", "AllowedValues", "IsModifiable", "MinimumEngineVersion"] {
+        for said in [
+            "Description",
+            "Source",
+            "ApplyType",
+            "DataType",
+            "AllowedValues",
+            "IsModifiable",
+            "MinimumEngineVersion",
+        ] {
             given.optional(said);
         }
         if resets {
@@ -342,8 +375,13 @@ pub(super) async fn reset(
     params.finish()?;
     match (all.unwrap_or(changes.is_empty()), changes.is_empty()) {
         (true, true) => {
-            let set = parameter::of(kind, &family).filter(|parameter| group.parameters.contains_key(parameter.name));
-            changes.extend(set.map(|parameter| Changed { parameter, value: None, waits: !parameter.dynamic }));
+            let set = parameter::of(kind, &family)
+                .filter(|parameter| group.parameters.contains_key(parameter.name));
+            changes.extend(set.map(|parameter| Changed {
+                parameter,
+                value: None,
+                waits: !parameter.dynamic,
+            }));
         }
         (true, false) => {
             return Err(ApiError::invalid_parameter_combination(

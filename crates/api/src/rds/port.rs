@@ -1,10 +1,11 @@
 //! Ports: the one asked for, else the engine's own, else the next free one.
 
-use crate::query::ApiError;
 use crate::call::Call;
+use crate::query::ApiError;
 use iam::Engine;
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::ops::RangeInclusive;
 use store::records::{Cluster, Instance};
 
@@ -19,14 +20,17 @@ pub(super) async fn choose(call: &Call<'_>, asked: Option<u16>, engine: Engine) 
         taken.insert(cluster.port, format!("the DB cluster {} in {}", cluster.identifier, cluster.region));
     }
     for instance in call.services.records.list::<Instance>("").await? {
-        taken.entry(instance.port).or_insert_with(|| {
-            format!("the DB instance {} in {}", instance.identifier, instance.region)
-        });
+        taken
+            .entry(instance.port)
+            .or_insert_with(|| format!("the DB instance {} in {}", instance.identifier, instance.region));
     }
     let Some(port) = asked else {
         let mut ports = engine.default_port()..=u16::MAX;
         return ports.find(|port| !taken.contains_key(port) && nobody_listens(*port)).ok_or_else(|| {
-            ApiError::new("InsufficientDBInstanceCapacity", "No port is free on this machine for another server")
+            ApiError::new(
+                "InsufficientDBInstanceCapacity",
+                "No port is free on this machine for another server",
+            )
         });
     };
     let by = match taken.remove(&port) {
@@ -39,6 +43,9 @@ pub(super) async fn choose(call: &Call<'_>, asked: Option<u16>, engine: Engine) 
     )))
 }
 
+/// Whether the port can be listened at on loopback. A machine without IPv6 is no hindrance.
 fn nobody_listens(port: u16) -> bool {
+    let taken = |error: std::io::Error| error.kind() == ErrorKind::AddrInUse;
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+        && !TcpListener::bind((Ipv6Addr::LOCALHOST, port)).is_err_and(taken)
 }

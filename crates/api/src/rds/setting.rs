@@ -4,8 +4,8 @@
 //! docs/api.md lists both kinds, and a test holds it to the tables here.
 
 use super::{check, error};
-use crate::query::{ApiError, Params, Writer};
 use crate::call::Call;
+use crate::query::{ApiError, Params, Writer};
 use iam::{Arn, Engine};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -39,7 +39,11 @@ const fn kept(parameter: &'static str, shown: &'static str, rule: Rule) -> Kept 
 pub(super) const INSTANCE: &[Kept] = &[
     kept("AllocatedStorage", "AllocatedStorage", Rule::Integer(5, 65_536)),
     kept("AutoMinorVersionUpgrade", "AutoMinorVersionUpgrade", Rule::Flag),
-    kept("AvailabilityZone", "AvailabilityZone", Rule::Like(is_zone, "must be an Availability Zone such as us-east-1a")),
+    kept(
+        "AvailabilityZone",
+        "AvailabilityZone",
+        Rule::Like(is_zone, "must be an Availability Zone such as us-east-1a"),
+    ),
     kept("BackupTarget", "BackupTarget", Rule::OneOf(&["region"])),
     kept("CopyTagsToSnapshot", "CopyTagsToSnapshot", Rule::Flag),
     kept("DatabaseInsightsMode", "DatabaseInsightsMode", Rule::OneOf(&["standard", "advanced"])),
@@ -52,13 +56,21 @@ pub(super) const INSTANCE: &[Kept] = &[
     kept("MonitoringInterval", "MonitoringInterval", Rule::AnyOf(MONITORING)),
     kept("MonitoringRoleArn", "MonitoringRoleArn", Rule::Like(is_role_arn, "must be the ARN of a role")),
     kept("NetworkType", "NetworkType", Rule::OneOf(&["IPV4", "DUAL"])),
-    kept("PerformanceInsightsRetentionPeriod", "PerformanceInsightsRetentionPeriod", Rule::Like(is_retention, RETENTION)),
+    kept(
+        "PerformanceInsightsRetentionPeriod",
+        "PerformanceInsightsRetentionPeriod",
+        Rule::Like(is_retention, RETENTION),
+    ),
     kept("PreferredBackupWindow", "PreferredBackupWindow", Rule::Like(is_daily, DAILY)),
     kept("PreferredMaintenanceWindow", "PreferredMaintenanceWindow", Rule::Like(is_weekly, WEEKLY)),
     kept("PromotionTier", "PromotionTier", Rule::Integer(0, 15)),
     kept("PubliclyAccessible", "PubliclyAccessible", Rule::Flag),
     kept("StorageThroughput", "StorageThroughput", Rule::Integer(125, 16_000)),
-    kept("StorageType", "StorageType", Rule::OneOf(&["gp2", "gp3", "io1", "io2", "standard", "aurora", "aurora-iopt1"])),
+    kept(
+        "StorageType",
+        "StorageType",
+        Rule::OneOf(&["gp2", "gp3", "io1", "io2", "standard", "aurora", "aurora-iopt1"]),
+    ),
 ];
 
 /// Of a cluster.
@@ -72,18 +84,24 @@ pub(super) const CLUSTER: &[Kept] = &[
     kept("MonitoringInterval", "MonitoringInterval", Rule::AnyOf(MONITORING)),
     kept("MonitoringRoleArn", "MonitoringRoleArn", Rule::Like(is_role_arn, "must be the ARN of a role")),
     kept("NetworkType", "NetworkType", Rule::OneOf(&["IPV4", "DUAL"])),
-    kept("PerformanceInsightsRetentionPeriod", "PerformanceInsightsRetentionPeriod", Rule::Like(is_retention, RETENTION)),
+    kept(
+        "PerformanceInsightsRetentionPeriod",
+        "PerformanceInsightsRetentionPeriod",
+        Rule::Like(is_retention, RETENTION),
+    ),
     kept("PreferredBackupWindow", "PreferredBackupWindow", Rule::Like(is_daily, DAILY)),
     kept("PreferredMaintenanceWindow", "PreferredMaintenanceWindow", Rule::Like(is_weekly, WEEKLY)),
     kept("StorageType", "StorageType", Rule::OneOf(&["aurora", "aurora-iopt1"])),
 ];
 
 const LOG_EXPORTS: &str = "EnabledCloudwatchLogsExports";
-const LIFECYCLES: &[&str] = &["open-source-rds-extended-support", "open-source-rds-extended-support-disabled"];
+const LIFECYCLES: &[&str] =
+    &["open-source-rds-extended-support", "open-source-rds-extended-support-disabled"];
 const MONITORING: &[i64] = &[0, 1, 5, 10, 15, 30, 60];
 const RETENTION: &str = "must be 7, 731 or a multiple of 31 up to 713";
 const DAILY: &str = "must be of the form hh24:mi-hh24:mi in UTC, at least 30 minutes";
-const WEEKLY: &str = "must be of the form ddd:hh24:mi-ddd:hh24:mi in UTC, at least 30 minutes and less than 24 hours";
+const WEEKLY: &str =
+    "must be of the form ddd:hh24:mi-ddd:hh24:mi in UTC, at least 30 minutes and less than 24 hours";
 
 fn is_zone(text: &str) -> bool {
     let region = text.strip_suffix(|last: char| last.is_ascii_lowercase());
@@ -95,7 +113,8 @@ fn is_role_arn(text: &str) -> bool {
 }
 
 fn is_retention(text: &str) -> bool {
-    text.parse::<u16>().is_ok_and(|days| days == 7 || days == 731 || (days > 0 && days <= 713 && days % 31 == 0))
+    text.parse::<u16>()
+        .is_ok_and(|days| days == 7 || days == 731 || (days > 0 && days <= 713 && days % 31 == 0))
 }
 
 fn is_weekly(text: &str) -> bool {
@@ -123,13 +142,21 @@ pub(super) fn take(params: &mut Params, table: &[Kept], settings: &mut Settings)
             Rule::AnyOf(numbers) => match params.integer(parameter, i64::MIN..=i64::MAX)? {
                 Some(number) if !numbers.contains(&number) => {
                     let expected = numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                    return Err(params.invalid(parameter, &number.to_string(), &format!("must be one of {expected}")));
+                    return Err(params.invalid(
+                        parameter,
+                        &number.to_string(),
+                        &format!("must be one of {expected}"),
+                    ));
                 }
                 number => number.map(Value::from),
             },
             Rule::OneOf(words) => match params.optional(parameter) {
                 Some(word) if !words.contains(&word.as_str()) => {
-                    return Err(params.invalid(parameter, &word, &format!("must be one of {}", words.join(", "))));
+                    return Err(params.invalid(
+                        parameter,
+                        &word,
+                        &format!("must be one of {}", words.join(", ")),
+                    ));
                 }
                 word => word.map(Value::from),
             },
@@ -161,8 +188,10 @@ pub(super) fn merge(old: &mut Settings, new: &Settings) {
 /// Gives the windows that are not set half an hour at which the other one is shut.
 pub(super) fn default_windows(settings: &mut Settings) {
     if !settings.contains_key("PreferredBackupWindow") {
-        let window = settings.get(MaintenanceWindow::SETTING).and_then(Value::as_str).and_then(|w| w.parse().ok());
-        let shut = |hour: &u16| window.is_none_or(|weekly: MaintenanceWindow| !weekly.meets_daily(hour * 60, 30));
+        let window =
+            settings.get(MaintenanceWindow::SETTING).and_then(Value::as_str).and_then(|w| w.parse().ok());
+        let shut =
+            |hour: &u16| window.is_none_or(|weekly: MaintenanceWindow| !weekly.meets_daily(hour * 60, 30));
         let hour = (3..24).chain(0..3).find(shut).unwrap_or(3);
         settings.insert("PreferredBackupWindow".to_owned(), format!("{hour:02}:00-{hour:02}:30").into());
     }
@@ -186,7 +215,10 @@ pub(super) fn check(call: &Call<'_>, settings: &Settings) -> Result<(), ApiError
     if let Some(zone) = text("AvailabilityZone")
         && zone.strip_suffix(|_: char| true) != Some(call.region.as_str())
     {
-        return Err(ApiError::invalid_parameter_value(format!("Invalid availability zone: {zone} is not in {}", call.region)));
+        return Err(ApiError::invalid_parameter_value(format!(
+            "Invalid availability zone: {zone} is not in {}",
+            call.region
+        )));
     }
     if let (Some(weekly), Some((start, length))) = (
         text(MaintenanceWindow::SETTING).and_then(|text| text.parse::<MaintenanceWindow>().ok()),
@@ -197,10 +229,14 @@ pub(super) fn check(call: &Call<'_>, settings: &Settings) -> Result<(), ApiError
     }
     match (number("MonitoringInterval").unwrap_or(0), text("MonitoringRoleArn")) {
         (0, Some(_)) => {
-            return refused("A MonitoringInterval value other than 0 is required if you specify a MonitoringRoleARN value.");
+            return refused(
+                "A MonitoringInterval value other than 0 is required if you specify a MonitoringRoleARN value.",
+            );
         }
         (1.., None) => {
-            return refused("A MonitoringRoleARN value is required if you specify a MonitoringInterval value other than 0.");
+            return refused(
+                "A MonitoringRoleARN value is required if you specify a MonitoringInterval value other than 0.",
+            );
         }
         _ => {}
     }
@@ -221,7 +257,9 @@ pub(super) fn security_groups(params: &mut Params, settings: &mut Settings) -> R
     for group in &groups {
         let tail = group.strip_prefix("sg-").unwrap_or_default();
         if !(8..=17).contains(&tail.len()) || !tail.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(ApiError::invalid_parameter_value(format!("Invalid security group , groupId= {group}, groupName=.")));
+            return Err(ApiError::invalid_parameter_value(format!(
+                "Invalid security group , groupId= {group}, groupName=."
+            )));
         }
     }
     if !groups.is_empty() {
@@ -232,14 +270,20 @@ pub(super) fn security_groups(params: &mut Params, settings: &mut Settings) -> R
 
 /// Takes `BackupRetentionPeriod`. No backups are made: a period beyond AWS's own default of a day is refused, since it says
 /// that somebody counts on them.
-pub(super) fn backup_retention(params: &mut Params, least: i64, settings: &mut Settings) -> Result<(), ApiError> {
+pub(super) fn backup_retention(
+    params: &mut Params,
+    least: i64,
+    settings: &mut Settings,
+) -> Result<(), ApiError> {
     match params.integer("BackupRetentionPeriod", 0..=35)? {
         None => Ok(()),
         Some(days @ 0..=1) if days >= least => {
             settings.insert("BackupRetentionPeriod".to_owned(), days.into());
             Ok(())
         }
-        Some(0) => Err(params.invalid("BackupRetentionPeriod", "0", "must have value greater than or equal to 1")),
+        Some(0) => {
+            Err(params.invalid("BackupRetentionPeriod", "0", "must have value greater than or equal to 1"))
+        }
         Some(_) => Err(error::unsupported(
             "BackupRetentionPeriod",
             "no automated backups are made here; give 1 at most, and keep copies with pg_dump or pg_basebackup",
@@ -273,7 +317,8 @@ impl LogExports {
         let Some(mut changes) = params.structure("CloudwatchLogsExportConfiguration") else {
             return Ok(Self { enable: Vec::new(), disable: Vec::new() });
         };
-        let (enable, disable) = (changes.list("EnableLogTypes", "member")?, changes.list("DisableLogTypes", "member")?);
+        let (enable, disable) =
+            (changes.list("EnableLogTypes", "member")?, changes.list("DisableLogTypes", "member")?);
         changes.finish()?;
         Ok(Self { enable, disable })
     }
@@ -281,7 +326,9 @@ impl LogExports {
     /// Keeps them.
     pub(super) fn apply(&self, engine: Engine, settings: &mut Settings) -> Result<(), ApiError> {
         let known = log_types(engine);
-        if let Some(unknown) = self.enable.iter().chain(&self.disable).find(|log| !known.contains(&log.as_str())) {
+        if let Some(unknown) =
+            self.enable.iter().chain(&self.disable).find(|log| !known.contains(&log.as_str()))
+        {
             return Err(ApiError::invalid_parameter_combination(format!(
                 "You cannot use the log type '{unknown}' with the engine {engine}; expected {}",
                 known.join(", ")
@@ -331,10 +378,15 @@ pub(super) fn write(w: &mut Writer, table: &[Kept], settings: &Settings) {
 
 /// Writes the security groups.
 pub(super) fn write_security_groups(w: &mut Writer, settings: &Settings) {
-    w.list("VpcSecurityGroups", "VpcSecurityGroupMembership", strings(settings, "VpcSecurityGroups"), |w, group| {
-        w.text("VpcSecurityGroupId", &group);
-        w.text("Status", "active");
-    });
+    w.list(
+        "VpcSecurityGroups",
+        "VpcSecurityGroupMembership",
+        strings(settings, "VpcSecurityGroups"),
+        |w, group| {
+            w.text("VpcSecurityGroupId", &group);
+            w.text("Status", "active");
+        },
+    );
 }
 
 /// A parameter that is refused.
@@ -354,11 +406,13 @@ const fn refused_unless(harmless: bool, parameter: &'static str, reason: &'stati
     Refused { parameter, harmless: Some(harmless), reason }
 }
 
-const ENCRYPTION: &str = "data is not encrypted at rest here; put the data directory on an encrypted file system";
+const ENCRYPTION: &str =
+    "data is not encrypted at rest here; put the data directory on an encrypted file system";
 const SECRETS: &str = "no secret manager keeps the master user's password here; give MasterUserPassword";
 const DIRECTORY: &str = "no directory service is joined and Kerberos is not served";
 const ONE_SERVER: &str = "an instance is one server here, without a standby";
-const MASTER_BY_TOKEN: &str = "the master user is made with a password; grant it rds_iam to have it log in by token";
+const MASTER_BY_TOKEN: &str =
+    "the master user is made with a password; grant it rds_iam to have it log in by token";
 const OTHER_ENGINES: &str = "it is for engines that are not served here";
 const SNAPSHOTS: &str = "no snapshots are made here; keep a copy with pg_dump or pg_basebackup";
 const CLUSTERS: &str = "it is for Multi-AZ DB clusters, which are not served here";
@@ -374,7 +428,10 @@ pub(super) const INSTANCE_REFUSED: &[Refused] = &[
     refused_unless(false, "ManageMasterUserPassword", SECRETS),
     refused_unless(false, "RotateMasterUserPassword", SECRETS),
     refused("MasterUserSecretKmsKeyId", SECRETS),
-    refused("PerformanceInsightsKMSKeyId", "Performance Insights keeps nothing here that a key would encrypt"),
+    refused(
+        "PerformanceInsightsKMSKeyId",
+        "Performance Insights keeps nothing here that a key would encrypt",
+    ),
     refused_unless(false, "MultiAZ", ONE_SERVER),
     refused("Domain", DIRECTORY),
     refused("DomainFqdn", DIRECTORY),
@@ -400,7 +457,11 @@ pub(super) const INSTANCE_REFUSED: &[Refused] = &[
     refused("AwsBackupRecoveryPointArn", "no automated backups are made here"),
     refused("TagSpecifications", "no automated backups are made here that could be tagged"),
     refused("NewDBInstanceIdentifier", RENAMING),
-    refused_unless(false, "AllowMajorVersionUpgrade", "data is not carried from one major version to another here"),
+    refused_unless(
+        false,
+        "AllowMajorVersionUpgrade",
+        "data is not carried from one major version to another here",
+    ),
 ];
 
 /// Of a cluster, in creating and in modifying one.
@@ -410,7 +471,10 @@ pub(super) const CLUSTER_REFUSED: &[Refused] = &[
     refused_unless(false, "ManageMasterUserPassword", SECRETS),
     refused_unless(false, "RotateMasterUserPassword", SECRETS),
     refused("MasterUserSecretKmsKeyId", SECRETS),
-    refused("PerformanceInsightsKMSKeyId", "Performance Insights keeps nothing here that a key would encrypt"),
+    refused(
+        "PerformanceInsightsKMSKeyId",
+        "Performance Insights keeps nothing here that a key would encrypt",
+    ),
     refused("Domain", DIRECTORY),
     refused("DomainIAMRoleName", DIRECTORY),
     refused("ReplicationSourceIdentifier", REPLICATION),
@@ -438,7 +502,11 @@ pub(super) const CLUSTER_REFUSED: &[Refused] = &[
     refused_unless(false, "WithExpressConfiguration", "give the settings one by one"),
     refused("NewDBClusterIdentifier", RENAMING),
     refused("DBInstanceParameterGroupName", "data is not carried from one major version to another here"),
-    refused_unless(false, "AllowMajorVersionUpgrade", "data is not carried from one major version to another here"),
+    refused_unless(
+        false,
+        "AllowMajorVersionUpgrade",
+        "data is not carried from one major version to another here",
+    ),
     refused_unless(false, "AllowEngineModeChange", "there is the engine mode provisioned only"),
 ];
 
@@ -446,7 +514,11 @@ pub(super) const CLUSTER_REFUSED: &[Refused] = &[
 pub(super) const ENDING_REFUSED: &[Refused] = &[
     refused("FinalDBSnapshotIdentifier", SNAPSHOTS),
     refused("DBSnapshotIdentifier", SNAPSHOTS),
-    refused_unless(true, "DeleteAutomatedBackups", "no automated backups are made here that could be retained"),
+    refused_unless(
+        true,
+        "DeleteAutomatedBackups",
+        "no automated backups are made here that could be retained",
+    ),
 ];
 
 /// Refuses the parameters of the table.
@@ -468,7 +540,9 @@ pub(super) fn refuse(params: &mut Params, table: &[Refused]) -> Result<(), ApiEr
 pub(super) fn master_authentication(params: &mut Params) -> Result<(), ApiError> {
     match params.optional("MasterUserAuthenticationType").as_deref() {
         None | Some("password") => Ok(()),
-        Some("iam-db-auth") => Err(error::unsupported("MasterUserAuthenticationType=iam-db-auth", MASTER_BY_TOKEN)),
+        Some("iam-db-auth") => {
+            Err(error::unsupported("MasterUserAuthenticationType=iam-db-auth", MASTER_BY_TOKEN))
+        }
         Some(other) => {
             Err(params.invalid("MasterUserAuthenticationType", other, "must be one of password, iam-db-auth"))
         }
@@ -514,7 +588,13 @@ mod tests {
 
     #[test]
     fn what_would_promise_a_protection_is_refused_and_its_absence_is_not() {
-        for bad in ["StorageEncrypted=true", "KmsKeyId=k", "MultiAZ=true", "ManageMasterUserPassword=true", "Domain=d"] {
+        for bad in [
+            "StorageEncrypted=true",
+            "KmsKeyId=k",
+            "MultiAZ=true",
+            "ManageMasterUserPassword=true",
+            "Domain=d",
+        ] {
             let error = refuse(&mut params(bad), INSTANCE_REFUSED).unwrap_err();
             assert_eq!(error.code, "UnsupportedParameter", "{bad}");
             assert!(error.message.contains(bad.split('=').next().unwrap()), "{error}");
@@ -544,7 +624,8 @@ mod tests {
         let mut settings = Settings::from([("PreferredBackupWindow".to_owned(), "00:00-23:00".into())]);
         default_windows(&mut settings);
         assert_eq!(settings["PreferredMaintenanceWindow"], "sun:23:00-sun:23:30");
-        let mut settings = Settings::from([("PreferredMaintenanceWindow".to_owned(), "mon:02:00-mon:04:00".into())]);
+        let mut settings =
+            Settings::from([("PreferredMaintenanceWindow".to_owned(), "mon:02:00-mon:04:00".into())]);
         default_windows(&mut settings);
         assert_eq!(settings["PreferredBackupWindow"], "04:00-04:30");
     }
@@ -554,7 +635,11 @@ mod tests {
         let text = include_str!("../../../../docs/api.md");
         let words: BTreeSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
         let kept = INSTANCE.iter().chain(CLUSTER).map(|kept| kept.parameter);
-        let refused = INSTANCE_REFUSED.iter().chain(CLUSTER_REFUSED).chain(ENDING_REFUSED).map(|refused| refused.parameter);
+        let refused = INSTANCE_REFUSED
+            .iter()
+            .chain(CLUSTER_REFUSED)
+            .chain(ENDING_REFUSED)
+            .map(|refused| refused.parameter);
         for name in kept.chain(refused) {
             assert!(words.contains(name), "docs/api.md does not name `{name}`");
         }

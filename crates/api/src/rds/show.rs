@@ -3,8 +3,8 @@
 use super::arn::Kind;
 use super::fleet::Fleet;
 use super::{engine_version, setting};
-use crate::query::Writer;
 use crate::call::Call;
+use crate::query::Writer;
 use store::records::{Cluster, Instance, State, SubnetGroup, Tags};
 
 /// Writes the members of a DBInstance with the status word.
@@ -38,7 +38,8 @@ pub(super) fn instance(w: &mut Writer, call: &Call<'_>, fleet: &Fleet, instance:
         w.opt("IAMDatabaseAuthenticationEnabled", instance.pending_iam_auth);
         w.opt("CACertificateIdentifier", instance.pending_ca.as_ref());
         let set = status.map_or(0, |status| status.password_generation);
-        if state != State::Creating && instance.master.as_ref().is_some_and(|master| master.generation > set) {
+        if state != State::Creating && instance.master.as_ref().is_some_and(|master| master.generation > set)
+        {
             w.text("MasterUserPassword", "****");
         }
     });

@@ -4,8 +4,8 @@ use super::arn::Kind;
 use super::fleet::Fleet;
 use super::page::{Filters, Page};
 use super::{authorize, check, error, show};
-use crate::query::{ApiError, Params};
 use crate::call::Call;
+use crate::query::{ApiError, Params};
 use axum::response::Response;
 use store::Change;
 use store::records::SubnetGroup;
@@ -44,7 +44,10 @@ fn subnets(params: &mut Params) -> Result<Vec<String>, ApiError> {
     for subnet in &subnets {
         let tail = subnet.strip_prefix("subnet-").unwrap_or_default();
         if !(8..=17).contains(&tail.len()) || !tail.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(ApiError::new("InvalidSubnet", format!("The subnet ID '{subnet}' is not valid: expected subnet-0123abcd")));
+            return Err(ApiError::new(
+                "InvalidSubnet",
+                format!("The subnet ID '{subnet}' is not valid: expected subnet-0123abcd"),
+            ));
         }
     }
     Ok(subnets)
@@ -62,7 +65,8 @@ pub(super) async fn describe(call: &Call<'_>, mut params: Params) -> Result<Resp
     let default = show::default_subnet_group(call);
     let fleet = Fleet::load(call).await?;
     let all = std::iter::once(&default).chain(fleet.subnet_groups.iter().map(|group| &group.record));
-    let asked: Vec<&SubnetGroup> = all.filter(|group| name.as_ref().is_none_or(|name| *name == group.name)).collect();
+    let asked: Vec<&SubnetGroup> =
+        all.filter(|group| name.as_ref().is_none_or(|name| *name == group.name)).collect();
     match &name {
         Some(name) if asked.is_empty() => return Err(error::subnet_group_not_found(name)),
         _ => {}
@@ -78,7 +82,9 @@ fn named(call: &Call<'_>, params: &mut Params) -> Result<String, ApiError> {
     let name = Kind::SubnetGroup.name(call, &params.required("DBSubnetGroupName")?)?;
     authorize(call, &Kind::SubnetGroup.arn(call, &name))?;
     if name == "default" {
-        return Err(error::subnet_group_state("The DB subnet group 'default' always exists and cannot be changed."));
+        return Err(error::subnet_group_state(
+            "The DB subnet group 'default' always exists and cannot be changed.",
+        ));
     }
     Ok(name)
 }

@@ -3,8 +3,8 @@
 use super::arn::{self, Kind};
 use super::page::Filters;
 use super::{authorize, check, error, show};
-use crate::query::{ApiError, Params};
 use crate::call::Call;
+use crate::query::{ApiError, Params};
 use axum::response::Response;
 use store::records::{Cluster, Instance, ParameterGroup, SubnetGroup, Tags};
 use store::{Change, Record, Versioned};
@@ -123,7 +123,10 @@ impl Resource {
 
     async fn change(&self, call: &Call<'_>, how: impl Fn(&mut Tags)) -> Result<Response, ApiError> {
         if self.is_default_group() {
-            return Err(ApiError::invalid_parameter_value(format!("The default group {} cannot be tagged", self.name)));
+            return Err(ApiError::invalid_parameter_value(format!(
+                "The default group {} cannot be tagged",
+                self.name
+            )));
         }
         match self.kind {
             Kind::Instance => self.change_record::<Instance>(call, &how).await,
@@ -136,7 +139,11 @@ impl Resource {
         }
     }
 
-    async fn change_record<R: Tagged>(&self, call: &Call<'_>, how: &impl Fn(&mut Tags)) -> Result<Response, ApiError> {
+    async fn change_record<R: Tagged>(
+        &self,
+        call: &Call<'_>,
+        how: &impl Fn(&mut Tags),
+    ) -> Result<Response, ApiError> {
         call.change(|| async {
             let old = self.read::<R>(call).await?;
             let mut new = old.record.clone();
