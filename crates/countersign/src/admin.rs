@@ -39,7 +39,8 @@ impl Credentials {
             format!("cannot read the administrator's credentials `{}`; has `countersign serve` run on this data directory?", path.display())
         })?);
         // The parser's message would quote the line, and with it the secret.
-        toml::from_str(&text).map_err(|_| anyhow::anyhow!("`{}` is not what a first start wrote there", path.display()))
+        toml::from_str(&text)
+            .map_err(|_| anyhow::anyhow!("`{}` is not what a first start wrote there", path.display()))
     }
 
     fn write(&self, data_dir: &Path) -> anyhow::Result<()> {
@@ -87,7 +88,10 @@ pub(crate) async fn open_account(
         }
         return match asked {
             Some(asked) if asked != account.account => {
-                bail!("--account-id is `{asked}`, but the data directory belongs to account `{}`", account.account)
+                bail!(
+                    "--account-id is `{asked}`, but the data directory belongs to account `{}`",
+                    account.account
+                )
             }
             _ => Ok(account.account),
         };
@@ -108,7 +112,10 @@ pub(crate) async fn open_account(
     }
 }
 
-fn administrator(master_key: &MasterKey, now: OffsetDateTime) -> anyhow::Result<(User, AccessKey, Credentials)> {
+fn administrator(
+    master_key: &MasterKey,
+    now: OffsetDateTime,
+) -> anyhow::Result<(User, AccessKey, Credentials)> {
     let user = User {
         name: "administrator".parse()?,
         id: UniqueId::generate(IdKind::User, &random()?),

@@ -58,21 +58,29 @@ pub(crate) fn get_control(data_dir: &Path, path: &str) -> anyhow::Result<Bytes> 
     let socket = data_dir.join(crate::control::SOCKET);
     runtime()?.block_on(async {
         let stream = UnixStream::connect(&socket).await.with_context(|| {
-            format!("cannot ask the server at `{}`: is `countersign serve` running on this data directory?", socket.display())
+            format!(
+                "cannot ask the server at `{}`: is `countersign serve` running on this data directory?",
+                socket.display()
+            )
         })?;
         get(TokioIo::new(stream), "localhost", path).await
     })
 }
 
 async fn get_tcp(endpoint: &str, path: &str) -> anyhow::Result<Bytes> {
-    let address = endpoint.strip_prefix("http://").with_context(|| format!("`{endpoint}` is not an http address"))?;
+    let address =
+        endpoint.strip_prefix("http://").with_context(|| format!("`{endpoint}` is not an http address"))?;
     let stream = TcpStream::connect(address)
         .await
         .with_context(|| format!("cannot reach {endpoint}: is `countersign serve` running?"))?;
     get(TokioIo::new(stream), address, path).await
 }
 
-async fn get(stream: impl Read + Write + Unpin + Send + 'static, host: &str, path: &str) -> anyhow::Result<Bytes> {
+async fn get(
+    stream: impl Read + Write + Unpin + Send + 'static,
+    host: &str,
+    path: &str,
+) -> anyhow::Result<Bytes> {
     let answer = async {
         let (mut sender, connection) = http1::handshake(stream).await?;
         let driver = tokio::spawn(connection);

@@ -48,7 +48,11 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
     let base = match (std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME")) {
         (Some(base), _) if !base.is_empty() => PathBuf::from(base),
         (_, Some(home)) if !home.is_empty() => PathBuf::from(home).join(".local/share"),
-        _ => return Err(UsageError("HOME is not set: say where to keep things with --data-dir".to_owned()).into()),
+        _ => {
+            return Err(
+                UsageError("HOME is not set: say where to keep things with --data-dir".to_owned()).into()
+            );
+        }
     };
     Ok(base.join("countersign"))
 }
@@ -69,7 +73,9 @@ impl std::str::FromStr for Listen {
         match text {
             "localhost" => Ok(Self::Loopback),
             address => address.parse().map(Self::Address).map_err(|_| {
-                UsageError(format!("`{address}` is not an IP address: expected one such as `10.0.0.5`, or `localhost`"))
+                UsageError(format!(
+                    "`{address}` is not an IP address: expected one such as `10.0.0.5`, or `localhost`"
+                ))
             }),
         }
     }
@@ -129,6 +135,15 @@ pub(crate) enum OnExit {
 
 /// The settings of `serve`, as flags and environment variables give them.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Ready when GET /health answers 200. Stops on Ctrl-C and on SIGTERM.
+
+Settings come from the flags, then the environment, then the --config file, then the defaults.
+
+Examples:
+  countersign serve
+  countersign serve --data-dir /srv/countersign --listen 127.0.0.1:4600 --endpoint-domain db.example.com \\
+      --database-listen 10.0.0.5")]
 pub(crate) struct Arguments {
     /// A TOML file with these settings, named as the flags without dashes in front (data-dir, listen, ...)
     #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
@@ -214,8 +229,7 @@ pub(crate) struct Settings {
 }
 
 /// Where the API listens unless told otherwise.
-const LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4590);
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4590);
 
 /// The LDAP door takes a free port; the servers are told which.
 const LDAP_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);

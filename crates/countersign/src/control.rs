@@ -1,12 +1,12 @@
 //! What the operator asks a running server: its state, over a socket in the data directory that only its owner can open, and
 //! its metrics, beside the API.
 
+use anyhow::Context;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use anyhow::Context;
 use iam::{AccountId, Naming};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -72,9 +72,8 @@ pub(crate) fn metrics(control: Arc<Control>) -> Router {
 async fn show_metrics(State(control): State<Arc<Control>>) -> Response {
     let mut text = String::new();
     match encode(&mut text, &control.registry) {
-        Ok(()) => {
-            ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
-        }
+        Ok(()) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+            .into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be written");
             axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -127,7 +126,9 @@ impl Control {
             let key = format!("{}/{}", instance.region, instance.identifier);
             let status = self.records.get::<InstanceStatus>(&key).await?;
             let cluster = match &instance.cluster {
-                Some(cluster) => self.records.get::<Cluster>(&format!("{}/{cluster}", instance.region)).await?,
+                Some(cluster) => {
+                    self.records.get::<Cluster>(&format!("{}/{cluster}", instance.region)).await?
+                }
                 None => None,
             };
             let (resource_id, iam_authentication) = match &cluster {

@@ -3,8 +3,7 @@
 //! Every step is a command that can be typed; it is shown, run, and its result compared with what it must be. Nothing is
 //! left behind: the data directory is a temporary one.
 
-use crate::admin::Credentials;
-use crate::{client, config};
+use crate::{client, config, env};
 use anyhow::{Context, bail, ensure};
 use sigv4::{Timestamp, rds_token};
 use std::collections::BTreeMap;
@@ -17,7 +16,9 @@ use zeroize::Zeroizing;
 
 /// Flags of `demo`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Needs `aws` 1.29 or 2.13, `psql` and PostgreSQL 14 or later; `make demo` installs them.")]
+#[command(
+    after_help = "Needs `aws` 1.29 or 2.13, `psql` and PostgreSQL 14 or later; `make demo` installs them."
+)]
 pub(crate) struct Arguments {
     /// Which door PostgreSQL asks through [default: auto]
     #[arg(long, value_enum, default_value = "auto")]
@@ -29,16 +30,24 @@ const REGION: &str = "us-east-1";
 /// Walks through it.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for program in ["aws", "psql", "bash"] {
-        let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        ensure!(found.is_ok(), "the demo drives `{program}`, which is not on the PATH: `make demo` installs it");
+        let found =
+            Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        ensure!(
+            found.is_ok(),
+            "the demo drives `{program}`, which is not on the PATH: `make demo` installs it"
+        );
     }
     let mut demo = Demo::start(arguments)?;
     let walked = demo.walk();
     let stopped = demo.stop();
     if walked.is_err() {
-        say(&format!("\nThe server's log:\n{}", std::fs::read_to_string(demo.folder.join("serve.log")).unwrap_or_default()))?;
+        say(&format!(
+            "\nThe server's log:\n{}",
+            std::fs::read_to_string(demo.folder.join("serve.log")).unwrap_or_default()
+        ))?;
     }
-    std::fs::remove_dir_all(&demo.folder).with_context(|| format!("cannot remove `{}`", demo.folder.display()))?;
+    std::fs::remove_dir_all(&demo.folder)
+        .with_context(|| format!("cannot remove `{}`", demo.folder.display()))?;
     walked?;
     stopped?;
     say(&format!("\nDone: {} steps, each as it must be.", demo.steps))
@@ -76,13 +85,29 @@ impl Demo {
         let door = clap::ValueEnum::to_possible_value(&arguments.door).context("door")?;
         say(&format!("$ countersign serve --data-dir {} --listen 127.0.0.1:0 &", data_dir.display()))?;
         let server = Command::new(std::env::current_exe()?)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "human", "--door", door.get_name(), "--data-dir"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "human",
+                "--door",
+                door.get_name(),
+                "--data-dir",
+            ])
             .arg(&data_dir)
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
             .context("cannot start `countersign serve`")?;
-        let demo = Self { folder, data_dir, server, variables: BTreeMap::new(), secret: Zeroizing::default(), steps: 0 };
+        let demo = Self {
+            folder,
+            data_dir,
+            server,
+            variables: BTreeMap::new(),
+            secret: Zeroizing::default(),
+            steps: 0,
+        };
         Ok(demo)
     }
 
@@ -105,11 +130,9 @@ impl Demo {
             std::thread::sleep(Duration::from_millis(20));
         }
         say("$ eval \"$(countersign env)\"")?;
-        let credentials = Credentials::read(&self.data_dir)?;
-        self.set("AWS_ENDPOINT_URL", &client::endpoint(&self.data_dir)?);
-        self.set("AWS_ACCESS_KEY_ID", &credentials.access_key_id);
-        self.set("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key);
-        self.set("AWS_DEFAULT_REGION", REGION);
+        for (name, value) in env::variables(&self.data_dir, &REGION.parse()?)? {
+            self.set(name, &value);
+        }
         self.step("aws sts get-caller-identity", &Expect::Success)?;
         Ok(())
     }
@@ -123,9 +146,18 @@ impl Demo {
             &Expect::Success,
         )?;
         self.step("aws rds wait db-instance-available --db-instance-identifier mydb", &Expect::Success)?;
-        self.capture("RDSHOST", "aws rds describe-db-instances --query 'DBInstances[0].Endpoint.Address' --output text")?;
-        self.capture("RDSPORT", "aws rds describe-db-instances --query 'DBInstances[0].Endpoint.Port' --output text")?;
-        self.capture("RESOURCE", "aws rds describe-db-instances --query 'DBInstances[0].DbiResourceId' --output text")?;
+        self.capture(
+            "RDSHOST",
+            "aws rds describe-db-instances --query 'DBInstances[0].Endpoint.Address' --output text",
+        )?;
+        self.capture(
+            "RDSPORT",
+            "aws rds describe-db-instances --query 'DBInstances[0].Endpoint.Port' --output text",
+        )?;
+        self.capture(
+            "RESOURCE",
+            "aws rds describe-db-instances --query 'DBInstances[0].DbiResourceId' --output text",
+        )?;
         let program = std::env::current_exe()?;
         self.set("COUNTERSIGN", &program.display().to_string());
         let data_dir = self.data_dir.display().to_string();
@@ -174,7 +206,10 @@ impl Demo {
 
     fn logins(&mut self) -> anyhow::Result<()> {
         self.heading("The login")?;
-        self.step(&self.login_as("mydbuser", "--profile mydbuser", "select version(), session_user"), &Expect::Success)?;
+        self.step(
+            &self.login_as("mydbuser", "--profile mydbuser", "select version(), session_user"),
+            &Expect::Success,
+        )?;
         Ok(())
     }
 
@@ -215,7 +250,10 @@ impl Demo {
                 &Expect::Refusal(reason),
             )?;
         }
-        self.step(&self.login_as("other", "--profile mydbuser", "select 1"), &Expect::Refusal("not-authorized"))?;
+        self.step(
+            &self.login_as("other", "--profile mydbuser", "select 1"),
+            &Expect::Refusal("not-authorized"),
+        )?;
         self.step(
             "PGPASSWORD=\"$(aws rds generate-db-auth-token --hostname $RDSHOST --port $RDSPORT --region us-east-1 \
              --username mydbuser --profile mydbuser)\" \
@@ -287,7 +325,10 @@ impl Demo {
                 ensure!(!succeeded && errors.contains(text), "this was to fail with `{text}`");
             }
             Expect::Refusal(reason) => {
-                ensure!(!succeeded && errors.contains("authentication failed for user"), "this was to be refused");
+                ensure!(
+                    !succeeded && errors.contains("authentication failed for user"),
+                    "this was to be refused"
+                );
                 let logged = self.last_reason()?;
                 say(&format!("    refused: {logged}"))?;
                 ensure!(logged == *reason, "the reason was to be `{reason}`");
@@ -299,7 +340,8 @@ impl Demo {
 
     fn last_reason(&self) -> anyhow::Result<String> {
         let trail = std::fs::read_to_string(self.data_dir.join("audit.jsonl"))?;
-        let last: serde_json::Value = serde_json::from_str(trail.lines().last().context("the audit trail is empty")?)?;
+        let last: serde_json::Value =
+            serde_json::from_str(trail.lines().last().context("the audit trail is empty")?)?;
         Ok(last.get("reason").and_then(|reason| reason.as_str()).unwrap_or_default().to_owned())
     }
 

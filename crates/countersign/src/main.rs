@@ -35,7 +35,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the API, the database servers and the doors they ask through, until it is told to stop
-    Serve(serve::Arguments),
+    Serve(config::Arguments),
     /// Prints the shell exports that point the AWS CLI and the SDKs here: eval "$(countersign env)"
     Env(env::Arguments),
     /// Prints the certificates that clients of a region's databases trust, PEM: for sslrootcert
@@ -71,4 +71,14 @@ fn main() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "this is where a command's failure reaches the person who typed it")]
 fn report(error: &anyhow::Error) {
     eprintln!("countersign: {error:#}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
 }

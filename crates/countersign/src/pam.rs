@@ -78,7 +78,11 @@ pub(crate) fn installed(service: &str) -> Result<(), String> {
         Some(folder) => folder.join(module).exists(),
         None => false,
     };
-    if found { Ok(()) } else { Err(format!("the module `{module}` that `{}` names does not exist", file.display())) }
+    if found {
+        Ok(())
+    } else {
+        Err(format!("the module `{module}` that `{}` names does not exist", file.display()))
+    }
 }
 
 /// The directory where PAM looks for modules: where its own lie.
@@ -101,7 +105,10 @@ impl Install {
     fn run(&self) -> anyhow::Result<()> {
         let service = &self.service;
         if service.is_empty() || !service.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-            return Err(UsageError(format!("--service `{service}`: expected letters, digits, `.`, `_`, `-`")).into());
+            return Err(UsageError(format!(
+                "--service `{service}`: expected letters, digits, `.`, `_`, `-`"
+            ))
+            .into());
         }
         let module = match &self.module {
             Some(module) => module.clone(),
@@ -111,7 +118,8 @@ impl Install {
             bail!("no directory with pam_unix.so found: name PAM's module directory with --security-dir");
         };
         let target = folder.join(MODULE);
-        let bytes = std::fs::read(&module).with_context(|| format!("cannot read the module `{}`", module.display()))?;
+        let bytes = std::fs::read(&module)
+            .with_context(|| format!("cannot read the module `{}`", module.display()))?;
         replace(&target, &bytes, 0o644)?;
         say(&format!("installed {}", target.display()))?;
 
@@ -144,8 +152,12 @@ fn beside_this_program() -> anyhow::Result<PathBuf> {
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     let temporary = path.with_extension("countersign-new");
     let write = || -> std::io::Result<()> {
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&temporary)?;
         file.write_all(bytes)?;
         file.set_permissions(std::fs::Permissions::from_mode(mode))?;
         file.sync_all()?;

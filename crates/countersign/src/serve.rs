@@ -1,7 +1,7 @@
 //! `countersign serve`: opens the data directory, starts the parts in the order in which they need each other, and stops
 //! them in the reverse order.
 
-use crate::config::{self, DoorSetting, OnExit, Settings};
+use crate::config::{Arguments, DoorSetting, OnExit, Settings};
 use crate::control::{self, Control};
 use crate::doors::DoorKeeper;
 use crate::{admin, logging, pam};
@@ -20,20 +20,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Flags of `serve`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Stops on Ctrl-C and on SIGTERM. Ready when GET /health answers 200.
-
-Settings come from the flags, then the environment, then the --config file, then the defaults.")]
-pub(crate) struct Arguments {
-    #[command(flatten)]
-    settings: config::Arguments,
-}
-
 /// Runs until a signal says stop.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = arguments.settings.settle()?;
+    let settings = arguments.settle()?;
     logging::start(settings.log_format, &settings.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(settings))
@@ -64,7 +53,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         DoorSetting::Ldap => {
             let (listener, address) = ldap_listener(&settings).await?;
             let snapshot = published.clone();
-            let known = move |id: &str| snapshot.peek().database(id).map(|database| database.resource_id.as_str().into());
+            let known = move |id: &str| {
+                snapshot.peek().database(id).map(|database| database.resource_id.as_str().into())
+            };
             let ldap = LdapDoor::new(Arc::new(known), verifier.clone());
             let until = stopped.clone();
             parts.spawn(async move {
@@ -94,7 +85,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let engine_versions = reconciler.engine_versions();
 
     let listener = TcpListener::bind(settings.listen).await.with_context(|| {
-        format!("cannot listen on {}: is another program using the port? Choose one with --listen", settings.listen)
+        format!(
+            "cannot listen on {}: is another program using the port? Choose one with --listen",
+            settings.listen
+        )
     })?;
     let address = listener.local_addr()?;
     let control = Arc::new(Control {
@@ -191,24 +185,30 @@ fn choose_door(settings: &Settings) -> DoorSetting {
 /// The LDAP door keeps its port from run to run where it can: servers that outlived a restart have it in their hba file.
 async fn ldap_listener(settings: &Settings) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let remembered = settings.data_dir.join("ldap-address");
-    let last = std::fs::read_to_string(&remembered).ok().and_then(|text| text.trim().parse::<SocketAddr>().ok());
-    let again = last.filter(|last| settings.ldap_listen.port() == 0 && last.ip() == settings.ldap_listen.ip());
+    let last =
+        std::fs::read_to_string(&remembered).ok().and_then(|text| text.trim().parse::<SocketAddr>().ok());
+    let again =
+        last.filter(|last| settings.ldap_listen.port() == 0 && last.ip() == settings.ldap_listen.ip());
     let listener = match again {
         Some(last) => TcpListener::bind(last).await.ok(),
         None => None,
     };
     let listener = match listener {
         Some(listener) => listener,
-        None => TcpListener::bind(settings.ldap_listen)
-            .await
-            .with_context(|| format!("cannot listen on {}: choose another --ldap-listen", settings.ldap_listen))?,
+        None => TcpListener::bind(settings.ldap_listen).await.with_context(|| {
+            format!("cannot listen on {}: choose another --ldap-listen", settings.ldap_listen)
+        })?,
     };
     let address = listener.local_addr()?;
     admin::write_private(&remembered, format!("{address}\n").as_bytes())?;
     Ok((listener, address))
 }
 
-async fn api_server(listener: TcpListener, router: axum::Router, mut stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
+async fn api_server(
+    listener: TcpListener,
+    router: axum::Router,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let stop = async move {
         // An error means that the sender is gone: time to stop as well.
         drop(stopped.wait_for(|stop| *stop).await);
@@ -227,7 +227,10 @@ async fn asked_to_stop() -> anyhow::Result<bool> {
 }
 
 /// Takes sessions that ended out of the store, now and then.
-async fn sweep_sessions(services: Arc<api::Services>, mut stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
+async fn sweep_sessions(
+    services: Arc<api::Services>,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     const EVERY: std::time::Duration = std::time::Duration::from_secs(15 * 60);
     loop {
         match api::sweep_sessions(&services).await {

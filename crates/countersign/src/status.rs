@@ -29,7 +29,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     writeln!(out, "started    {}", status.started)?;
     writeln!(out, "door       {}", status.door)?;
     writeln!(out, "revision   {}", status.revision)?;
-    let engines = if status.engines.is_empty() { "none installed".to_owned() } else { status.engines.join(", ") };
+    let engines =
+        if status.engines.is_empty() { "none installed".to_owned() } else { status.engines.join(", ") };
     writeln!(out, "engines    {engines}")?;
     if status.databases.is_empty() {
         writeln!(out, "databases  none")?;
