@@ -23,8 +23,8 @@ use tokio::task::{Id, JoinSet};
 
 /// What is watched.
 const PREFIX: &str = "/rds/";
-/// How long to wait after the store failed.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long to wait after the store failed, or a task broke.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How servers are run.
 #[derive(Clone, Debug)]
@@ -154,6 +154,7 @@ impl Reconciler {
 
     /// Follows the store until `shutdown` says true. Servers go on running then.
     pub async fn run(&self, mut shutdown: watch::Receiver<bool>) {
+        self.context.templates.drop_others(&self.context.installations);
         let mut follower = Follower::new(Arc::clone(&self.context), shutdown.clone());
         for installation in &self.context.installations {
             follower.prepare(installation.clone());
@@ -233,7 +234,7 @@ impl Follower {
                 Ok(()) => tracing::warn!("the store's watch has ended: reading all anew"),
                 Err(error) => tracing::error!(%error, "the store cannot be followed: reading all anew"),
             }
-            tokio::time::sleep(STORE_PAUSE).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -301,25 +302,34 @@ impl Follower {
             wake.notify_one();
             return;
         }
+        self.spawn(id, Duration::ZERO);
+    }
+
+    fn spawn(&mut self, id: ResourceId, pause: Duration) {
         let wake = Arc::new(Notify::new());
         let task = Task::new(Arc::clone(&self.context), id.clone(), Arc::clone(&wake));
         let shutdown = self.shutdown.clone();
-        let handle = self.tasks.spawn(async move { Some(task.run(shutdown).await) });
+        let handle = self.tasks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            Some(task.run(shutdown).await)
+        });
         self.wakes.insert(id, (wake, handle.id()));
     }
 
     fn reap(&mut self, ended: Result<(Id, Option<ResourceId>), tokio::task::JoinError>) {
-        let id = match ended {
-            Ok((_, None)) => return,
-            Ok((_, Some(id))) => id,
-            Err(error) => {
-                tracing::error!(%error, "a database's task broke");
-                let broken = self.wakes.iter().find(|(_, (_, task))| *task == error.id());
-                let Some((id, _)) = broken else { return };
-                id.clone()
+        match ended {
+            Ok((_, None)) => {}
+            Ok((_, Some(id))) => {
+                self.wakes.remove(&id);
             }
-        };
-        self.wakes.remove(&id);
+            Err(error) => {
+                tracing::error!(%error, "a task broke");
+                let broken = self.wakes.iter().find(|(_, (_, task))| *task == error.id());
+                if let Some(id) = broken.map(|(id, _)| id.clone()) {
+                    self.spawn(id, PAUSE);
+                }
+            }
+        }
     }
 
     /// Waits until every task has seen the shutdown.

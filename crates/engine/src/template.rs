@@ -99,6 +99,18 @@ impl Templates {
         Err(TemplateError::Failed { program: installation.program("initdb"), said })
     }
 
+    /// Removes what was prepared for installations that are no longer there, and what was cut short.
+    pub(crate) fn drop_others(&self, installations: &[Installation]) {
+        let wanted: Vec<String> = installations.iter().map(name).collect();
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if !wanted.iter().any(|name| entry.file_name() == name.as_str())
+                && let Err(error) = remove_folder(&entry.path())
+            {
+                tracing::warn!(%error, "an old prepared data directory cannot be removed");
+            }
+        }
+    }
+
     async fn initdb(
         &self,
         installation: &Installation,

@@ -17,8 +17,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use store::records::{
-    Cluster, ClusterStatus, Instance, InstanceStatus, MasterUser, ParameterGroup, ParameterGroupKind, State,
-    Wanted,
+    AuthorityRecord, Cluster, ClusterStatus, Instance, InstanceStatus, MasterUser, ParameterGroup,
+    ParameterGroupKind, State, Wanted,
 };
 use store::{Change, EmbeddedStore, MasterKey, Outcome, Record, Records};
 use time::OffsetDateTime;
@@ -226,6 +226,16 @@ impl World {
         }
     }
 
+    /// Whether a client that trusts this authority of the region alone connects.
+    async fn trusts(&self, port: u16, authority: &str) -> Result<String, String> {
+        let key = format!("us-east-1/{authority}");
+        let record = self.records.get::<AuthorityRecord>(&key).await.unwrap().unwrap();
+        let root = self.folder.path().join(format!("{authority}.pem"));
+        std::fs::write(&root, &record.certificate).unwrap();
+        let checked = format!("sslmode=verify-full sslrootcert={}", root.display());
+        psql(&url(port, "postgres").replace("sslmode=require", &checked), PASSWORD, "SELECT 1")
+    }
+
     fn database(&self, id: &ResourceId) -> PathBuf {
         self.data_dir().join("databases").join(id.as_str())
     }
@@ -399,6 +409,30 @@ async fn from_its_making_to_its_end() {
     world.until(&key, State::Available).await;
     assert!(psql(&url(port, "jane"), "Janes-pass-1", "SELECT 1").is_err());
     assert_eq!(world.pid(&id), Some(pid), "a reload is enough");
+
+    // The certificate names the host, and another authority's takes its place at a reload.
+    world.trusts(port, "rds-ca-ecc384-g1").await.unwrap();
+    world.change(&key, State::Modifying, |i| i.ca = "rds-ca-rsa2048-g1".into()).await;
+    world.until(&key, State::Available).await;
+    world.trusts(port, "rds-ca-rsa2048-g1").await.unwrap();
+    assert!(world.trusts(port, "rds-ca-ecc384-g1").await.unwrap_err().contains("certificate verify failed"));
+    assert_eq!(world.pid(&id), Some(pid), "a reload is enough");
+
+    // What waits for the maintenance window is done in it.
+    let (open, close) =
+        (OffsetDateTime::now_utc() - time::Duration::HOUR, OffsetDateTime::now_utc() + time::Duration::HOUR);
+    let point = |at: OffsetDateTime| {
+        format!("{}:{:02}:{:02}", &at.weekday().to_string().to_lowercase()[..3], at.hour(), at.minute())
+    };
+    let window = format!("{}-{}", point(open), point(close));
+    world
+        .change(&key, State::Modifying, |i| {
+            i.pending_iam_auth = Some(false);
+            i.settings.insert("PreferredMaintenanceWindow".into(), window.clone().into());
+        })
+        .await;
+    world.until(&key, State::Available).await;
+    assert!(hba(&world, &id).iter().all(|line| !line.contains("rds_iam")));
 
     // A new password of the master.
     let sealed = world.master(&key_of(&instance), "postgres", "Master-pass-2", 2);
