@@ -359,7 +359,7 @@ async fn new_parameters(
     cluster: &Cluster,
     mut change: Change,
 ) -> Result<Change, ApiError> {
-    let family = &engine_version::choose(call, cluster.engine, Some(&cluster.engine_version))?.family;
+    let family = &engine_version::of(call, cluster.engine, &cluster.engine_version)?.family;
     let name = &cluster.parameter_group;
     let group = fleet::parameter_group(call, ParameterGroupKind::Cluster, name, family).await?;
     change = held(change, group.as_ref());

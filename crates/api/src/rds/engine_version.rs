@@ -31,6 +31,12 @@ pub(super) fn choose<'a>(
     )))
 }
 
+/// What is installed for an instance or cluster of the version: its major one decides, since a minor one may have been
+/// updated after it was made.
+pub(super) fn of<'a>(call: &Call<'a>, engine: Engine, version: &str) -> Result<&'a EngineVersion, ApiError> {
+    choose(call, engine, Some(major(version)))
+}
+
 fn is_meant(asked: &str, version: &str) -> bool {
     asked == version || major(version) == asked
 }

@@ -147,7 +147,7 @@ async fn places(
     let version = match home {
         Some(cluster) => {
             takes_a_member(fleet, cluster, engine)?;
-            let own = engine_version::choose(call, engine, Some(&cluster.engine_version))?;
+            let own = engine_version::of(call, engine, &cluster.engine_version)?;
             if let Some(asked) = &creation.version
                 && engine_version::choose(call, engine, Some(asked))? != own
             {
@@ -480,7 +480,7 @@ async fn modified(
     let mut work = None;
     if let Some(name) = asked.parameter_group.as_ref().filter(|name| **name != old.parameter_group) {
         authorize(call, &Kind::ParameterGroup.arn(call, name))?;
-        let family = &engine_version::choose(call, old.engine, Some(&old.engine_version))?.family;
+        let family = &engine_version::of(call, old.engine, &old.engine_version)?.family;
         let group = fleet::parameter_group(call, ParameterGroupKind::Instance, name, family).await?;
         change = held(change, group.as_ref());
         new.parameter_group.clone_from(name);

@@ -232,8 +232,6 @@ struct Changed {
     parameter: &'static Parameter,
     /// None sets it back to its default.
     value: Option<String>,
-    /// Whether it waits for a reboot.
-    waits: bool,
 }
 
 /// Takes `Parameters`.
@@ -264,19 +262,17 @@ fn changes(
         }
         let value = if resets { None } else { Some(given.required("ParameterValue")?) };
         value.as_deref().map(|value| parameter.check(value)).transpose()?;
-        let waits = match given.optional("ApplyMethod").as_deref() {
-            None if !parameter.dynamic => true,
+        match given.optional("ApplyMethod").as_deref() {
             Some("immediate") if !parameter.dynamic => {
                 return Err(ApiError::invalid_parameter_combination(
                     "cannot use immediate apply method for static parameter",
                 ));
             }
-            None | Some("immediate") => false,
-            Some("pending-reboot") => true,
+            None | Some("immediate" | "pending-reboot") => {}
             Some(other) => {
                 return Err(given.invalid("ApplyMethod", other, "must be one of immediate, pending-reboot"));
             }
-        };
+        }
         // What Describe says of a parameter may come back with it.
         for said in [
             "Description",
@@ -293,7 +289,7 @@ fn changes(
             given.optional("ParameterValue");
         }
         given.finish()?;
-        changes.push(Changed { parameter, value, waits });
+        changes.push(Changed { parameter, value });
     }
     Ok(changes)
 }
@@ -309,15 +305,15 @@ async fn apply(
         let all = groups(call, kind).await?;
         let old = all.iter().find(|group| group.name == name).ok_or_else(|| kind.not_found(name))?;
         let mut group = old.record.clone();
-        for Changed { parameter, value, .. } in changes {
+        for Changed { parameter, value } in changes {
             match value {
                 Some(value) => group.parameters.insert(parameter.name.to_owned(), value.clone()),
                 None => group.parameters.remove(parameter.name),
             };
         }
         let mut change = Change::new().replace(old, &group)?;
-        let now = changes.iter().any(|change| !change.waits);
-        let later = changes.iter().any(|change| change.waits);
+        let now = changes.iter().any(|change| change.parameter.dynamic);
+        let later = changes.iter().any(|change| !change.parameter.dynamic);
         let fleet = Fleet::load(call).await?;
         for instance in &fleet.instances {
             let own = kind == ParameterGroupKind::Instance && instance.parameter_group == name;
@@ -377,11 +373,7 @@ pub(super) async fn reset(
         (true, true) => {
             let set = parameter::of(kind, &family)
                 .filter(|parameter| group.parameters.contains_key(parameter.name));
-            changes.extend(set.map(|parameter| Changed {
-                parameter,
-                value: None,
-                waits: !parameter.dynamic,
-            }));
+            changes.extend(set.map(|parameter| Changed { parameter, value: None }));
         }
         (true, false) => {
             return Err(ApiError::invalid_parameter_combination(
