@@ -1,7 +1,7 @@
 //! One authenticated call, and what its handler may do: ask whether it is allowed, read and change the records, answer.
 
-use crate::query::{self, ApiError, Writer};
 use crate::Service;
+use crate::query::{self, ApiError, Writer};
 use axum::response::Response;
 use iam::{AccountId, Authorization, Credential, Denial, Naming, Principal, Region, Snapshot};
 use std::future::Future;
@@ -91,7 +91,11 @@ impl Call<'_> {
                 "with an explicit deny in an identity-based policy".to_owned()
             }
             Authorization::Denied(Denial::Unreadable { policy, reason }) => {
-                tracing::error!(policy, reason, "a policy cannot be applied: whoever has it is refused everything");
+                tracing::error!(
+                    policy,
+                    reason,
+                    "a policy cannot be applied: whoever has it is refused everything"
+                );
                 "with an explicit deny in an identity-based policy".to_owned()
             }
         };
@@ -146,13 +150,10 @@ impl Call<'_> {
 
     /// The error for an operation that the service does not have, or that is not served here.
     pub fn unknown_operation(&self) -> ApiError {
-        unknown_operation(self.operation, self.service)
+        unknown_operation(self.operation, self.service.version())
     }
 }
 
-pub(crate) fn unknown_operation(operation: &str, service: Service) -> ApiError {
-    ApiError::new(
-        "InvalidAction",
-        format!("Could not find operation {operation} for version {}", service.version()),
-    )
+pub(crate) fn unknown_operation(operation: &str, version: &str) -> ApiError {
+    ApiError::new("InvalidAction", format!("Could not find operation {operation} for version {version}"))
 }

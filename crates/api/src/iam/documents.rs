@@ -13,7 +13,11 @@ pub(super) fn encoded(document: &str) -> String {
 }
 
 /// Takes a document, and refuses one that AWS would refuse or that could not be applied in full.
-pub(super) fn document(params: &mut Params, parameter: &str, kind: Kind) -> Result<(String, Policy), ApiError> {
+pub(super) fn document(
+    params: &mut Params,
+    parameter: &str,
+    kind: Kind,
+) -> Result<(String, Policy), ApiError> {
     let text = params.required(parameter)?;
     if text.chars().count() > policy::MAX_DOCUMENT_BYTES {
         // The text itself would be most of the answer.

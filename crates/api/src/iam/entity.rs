@@ -144,7 +144,10 @@ pub(super) async fn existing<E: Entity>(call: &Call<'_>, name: &E::Name) -> Resu
 }
 
 /// The entity with the name, if there is one. Names are looked up without regard to case.
-pub(super) async fn read<E: Entity>(call: &Call<'_>, name: &E::Name) -> Result<Option<Versioned<E>>, ApiError> {
+pub(super) async fn read<E: Entity>(
+    call: &Call<'_>,
+    name: &E::Name,
+) -> Result<Option<Versioned<E>>, ApiError> {
     Ok(call.services.records.get(&name.to_string().to_ascii_lowercase()).await?)
 }
 
@@ -160,7 +163,10 @@ pub(super) trait Tagged: Record + Clone {
     /// Takes what names the thing.
     fn take_key(params: &mut Params) -> Result<Self::Key, ApiError>;
     /// The thing, if the caller may do the operation on it.
-    fn find(call: &Call<'_>, key: &Self::Key) -> impl Future<Output = Result<Versioned<Self>, ApiError>> + Send;
+    fn find(
+        call: &Call<'_>,
+        key: &Self::Key,
+    ) -> impl Future<Output = Result<Versioned<Self>, ApiError>> + Send;
     fn tags(&self) -> &Tags;
     fn tags_mut(&mut self) -> &mut Tags;
 }

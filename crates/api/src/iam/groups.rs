@@ -106,7 +106,9 @@ pub(super) async fn update(call: &Call<'_>, mut params: Params) -> Result<Respon
         let mut change = Change::new();
         if let Some(new_name) = &new_name {
             new.name = new_name.clone();
-            if old.name.folded() != new_name.folded() && entity::read::<Group>(call, new_name).await?.is_some() {
+            if old.name.folded() != new_name.folded()
+                && entity::read::<Group>(call, new_name).await?.is_some()
+            {
                 return Err(Group::taken(new_name));
             }
             for member in &old.members {
@@ -155,7 +157,9 @@ pub(super) async fn add_user(call: &Call<'_>, params: Params) -> Result<Response
         group.members.insert(user.name.clone());
         user.groups.insert(group.name.clone());
         if user.groups.len() > GROUPS_PER_USER {
-            return Err(ApiError::limit_exceeded(format!("Cannot exceed quota for GroupsPerUser: {GROUPS_PER_USER}")));
+            return Err(ApiError::limit_exceeded(format!(
+                "Cannot exceed quota for GroupsPerUser: {GROUPS_PER_USER}"
+            )));
         }
         Ok(())
     })
@@ -170,7 +174,9 @@ pub(super) async fn remove_user(call: &Call<'_>, params: Params) -> Result<Respo
             Ok(())
         } else {
             let (user, group) = (&user.name, &group.name);
-            Err(ApiError::no_such_entity(format!("The user with name {user} is not in the group with name {group}.")))
+            Err(ApiError::no_such_entity(format!(
+                "The user with name {user} is not in the group with name {group}."
+            )))
         }
     })
     .await

@@ -5,7 +5,8 @@ use iam::{Arn, NameError, Path};
 use std::str::FromStr;
 
 /// Why a boundary is refused rather than kept: it would be a promise of a limit that nothing enforces.
-const NO_BOUNDARY: &str = "permissions boundaries are not evaluated, and without one more would be allowed than was asked for";
+const NO_BOUNDARY: &str =
+    "permissions boundaries are not evaluated, and without one more would be allowed than was asked for";
 
 /// Refuses a permissions boundary.
 pub(super) fn refuse_boundary(params: &Params) -> Result<(), ApiError> {
@@ -75,7 +76,8 @@ pub(super) fn policy_arn(params: &mut Params) -> Result<Arn, ApiError> {
     if value.len() < 20 {
         return Err(params.invalid("PolicyArn", &value, "must have length greater than or equal to 20"));
     }
-    let arn: Arn = value.parse().map_err(|error: iam::ArnError| ApiError::invalid_input(error.to_string()))?;
+    let arn: Arn =
+        value.parse().map_err(|error: iam::ArnError| ApiError::invalid_input(error.to_string()))?;
     if arn.service() != "iam" || !arn.region().is_empty() || !arn.resource().starts_with("policy/") {
         return Err(ApiError::invalid_input(format!("ARN {arn} is not valid.")));
     }
@@ -90,7 +92,8 @@ pub(super) fn description(params: &mut Params) -> Result<Option<String>, ApiErro
     }
     let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{7e}' | '\u{a1}'..='\u{ff}');
     if !text.chars().all(allowed) {
-        let pattern = r"must satisfy regular expression pattern: [\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*";
+        let pattern =
+            r"must satisfy regular expression pattern: [\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*";
         return Err(params.invalid("Description", &text, pattern));
     }
     Ok(Some(text))

@@ -125,7 +125,11 @@ pub(super) async fn update(call: &Call<'_>, mut params: Params) -> Result<Respon
         "Active" => KeyStatus::Active,
         "Inactive" => KeyStatus::Inactive,
         other => {
-            return Err(params.invalid("Status", other, "must satisfy enum value set: [Active, Inactive, Expired]"));
+            return Err(params.invalid(
+                "Status",
+                other,
+                "must satisfy enum value set: [Active, Inactive, Expired]",
+            ));
         }
     };
     params.finish()?;

@@ -22,11 +22,13 @@ pub(super) struct Part<T> {
 impl Page {
     /// Reads `MaxItems` and `Marker`.
     pub(super) fn read(params: &mut Params) -> Result<Self, ApiError> {
-        let most = params.integer("MaxItems", 1..=1000)?.map_or(100, |most| usize::try_from(most).unwrap_or(1));
+        let most =
+            params.integer("MaxItems", 1..=1000)?.map_or(100, |most| usize::try_from(most).unwrap_or(1));
         let after = match params.optional("Marker") {
             None => None,
             Some(marker) => {
-                let key = URL_SAFE_NO_PAD.decode(&marker).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                let key =
+                    URL_SAFE_NO_PAD.decode(&marker).ok().and_then(|bytes| String::from_utf8(bytes).ok());
                 Some(key.ok_or_else(|| ApiError::validation("Invalid Marker."))?)
             }
         };

@@ -17,7 +17,11 @@ pub(super) fn take(params: &mut Params) -> Result<Tags, ApiError> {
     for mut tag in params.structures("Tags", "member")? {
         let key = tag.required("Key")?;
         // A value may be blank, but must be there.
-        let value = if tag.contains("Value") { tag.optional("Value").unwrap_or_default() } else { tag.required("Value")? };
+        let value = if tag.contains("Value") {
+            tag.optional("Value").unwrap_or_default()
+        } else {
+            tag.required("Value")?
+        };
         check(&tag, "Key", &key, 128)?;
         check(&tag, "Value", &value, 256)?;
         if key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
@@ -37,7 +41,9 @@ pub(super) fn take(params: &mut Params) -> Result<Tags, ApiError> {
 
 fn within_limit(tags: &Tags) -> Result<(), ApiError> {
     if tags.len() > MOST {
-        return Err(ApiError::limit_exceeded(format!("The number of tags has reached the maximum limit of {MOST}.")));
+        return Err(ApiError::limit_exceeded(format!(
+            "The number of tags has reached the maximum limit of {MOST}."
+        )));
     }
     Ok(())
 }

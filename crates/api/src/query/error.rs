@@ -107,7 +107,8 @@ impl ApiError {
         Self {
             code: Cow::Borrowed("InternalFailure"),
             status: StatusCode::INTERNAL_SERVER_ERROR,
-            message: "The request processing has failed because of an unknown error, exception or failure.".to_owned(),
+            message: "The request processing has failed because of an unknown error, exception or failure."
+                .to_owned(),
             sender: false,
         }
     }

@@ -6,4 +6,5 @@ mod xml;
 
 pub use error::ApiError;
 pub use params::Params;
+pub(crate) use params::decode;
 pub use xml::{Writer, respond, respond_empty, respond_error};

@@ -112,9 +112,11 @@ impl Params {
                 &value,
                 &format!("must have value greater than or equal to {}", range.start()),
             )),
-            Ok(number) if number > *range.end() => {
-                Err(self.invalid(name, &value, &format!("must have value less than or equal to {}", range.end())))
-            }
+            Ok(number) if number > *range.end() => Err(self.invalid(
+                name,
+                &value,
+                &format!("must have value less than or equal to {}", range.end()),
+            )),
             Ok(number) => Ok(Some(number)),
         }
     }
@@ -169,7 +171,11 @@ impl Params {
         (!values.is_empty()).then_some(Params { service: self.service, prefix, values })
     }
 
-    fn items(&mut self, name: &str, member: &str) -> Result<BTreeMap<u32, BTreeMap<String, String>>, ApiError> {
+    fn items(
+        &mut self,
+        name: &str,
+        member: &str,
+    ) -> Result<BTreeMap<u32, BTreeMap<String, String>>, ApiError> {
         if self.values.get(name).is_some_and(String::is_empty) {
             self.values.remove(name);
         }
@@ -276,7 +282,11 @@ mod tests {
         assert_eq!(params.required("C").unwrap(), "é");
         params.finish().unwrap();
         for bad in ["A=%", "A=%4", "A=%zz", "A=%ff", "%=1"] {
-            assert_eq!(Params::from_form(Service::Iam, bad).unwrap_err().code, "MalformedQueryString", "{bad}");
+            assert_eq!(
+                Params::from_form(Service::Iam, bad).unwrap_err().code,
+                "MalformedQueryString",
+                "{bad}"
+            );
         }
         let error = Params::from_form(Service::Iam, "A=1&%41=1").unwrap_err();
         assert_eq!(error.message, "The parameter A is given more than once");
@@ -304,7 +314,10 @@ mod tests {
         assert!(missing.message.contains("Value null at 'userName'"), "{missing}");
         let blank = iam("UserName=").required("UserName").unwrap_err();
         assert!(blank.message.ends_with("Member must have length greater than or equal to 1"), "{blank}");
-        assert_eq!(rds("").required("Engine").unwrap_err().message, "The request must contain the parameter Engine");
+        assert_eq!(
+            rds("").required("Engine").unwrap_err().message,
+            "The request must contain the parameter Engine"
+        );
         assert_eq!(rds("Engine=").required("Engine").unwrap_err().code, "InvalidParameterValue");
         let mut tags = iam("Tags.member.2.Key=").structures("Tags", "member").unwrap();
         let blank = tags[0].required("Key").unwrap_err();
@@ -331,7 +344,8 @@ mod tests {
         assert_eq!(params.list("E", "Whatever").unwrap(), ["x"]);
         assert!(params.list("Z", "member").unwrap().is_empty());
         params.finish().unwrap();
-        for bad in ["V.member.x=1", "V.member.01=1", "V.member.=1", "V.member.1.a=1", "V.A.1=1&V.member.1=1"] {
+        for bad in ["V.member.x=1", "V.member.01=1", "V.member.=1", "V.member.1.a=1", "V.A.1=1&V.member.1=1"]
+        {
             assert!(rds(bad).list("V", "A").is_err(), "{bad}");
         }
     }

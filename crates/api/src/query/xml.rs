@@ -107,7 +107,9 @@ impl Writer {
 
     fn root(&mut self, name: &str, inside: impl FnOnce(&mut Self)) {
         self.event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)));
-        self.event(Event::Start(BytesStart::new(name).with_attributes([("xmlns", self.service.namespace())])));
+        self.event(Event::Start(
+            BytesStart::new(name).with_attributes([("xmlns", self.service.namespace())]),
+        ));
         inside(self);
         self.event(Event::End(BytesEnd::new(name)));
     }
@@ -139,7 +141,12 @@ fn escape(text: &str) -> String {
 }
 
 /// The answer of a call that succeeded: `<OpResponse><OpResult>` around what `result` writes, and the metadata.
-pub fn respond(operation: &str, service: Service, request_id: Uuid, result: impl FnOnce(&mut Writer)) -> Response {
+pub fn respond(
+    operation: &str,
+    service: Service,
+    request_id: Uuid,
+    result: impl FnOnce(&mut Writer),
+) -> Response {
     answer(operation, service, request_id, |w| w.element(&format!("{operation}Result"), result))
 }
 
@@ -156,7 +163,9 @@ fn answer(operation: &str, service: Service, request_id: Uuid, result: impl FnOn
     });
     match writer.finish() {
         Ok(body) => response(StatusCode::OK, request_id, body),
-        Err(error) => respond_error(&ApiError::internal("an answer cannot be written", &error), service, request_id),
+        Err(error) => {
+            respond_error(&ApiError::internal("an answer cannot be written", &error), service, request_id)
+        }
     }
 }
 

@@ -1,0 +1,306 @@
+//! STS: who am I, and temporary credentials.
+
+use crate::call::Call;
+use crate::iam::role_arn;
+use crate::query::{ApiError, Params, Writer};
+use crate::secrets;
+use axum::response::Response;
+use iam::{AccessKeyId, Arn, Authorization, Denial, KeyKind, PrincipalKind, SessionName};
+use policy::{Kind, Policy, Principal, TrustIdentity, TrustOutcome, TrustPrincipal, TrustRequest};
+use store::records::{Role, Session, SessionPrincipal, User};
+use store::{Change, Record, Versioned};
+use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
+
+/// The longest session of a role that was assumed by a session of a role, in seconds.
+const CHAINED_SECONDS: i64 = 3600;
+
+/// How long a session's record outlives the session: long enough that its holder is told that it expired.
+const KEPT_AFTER_END: Duration = Duration::days(1);
+
+/// Does the operation that the call names.
+pub(crate) async fn dispatch(call: &Call<'_>, params: Params) -> Result<Response, ApiError> {
+    match call.operation {
+        "GetCallerIdentity" => caller_identity(call, params),
+        "AssumeRole" => assume_role(call, params).await,
+        "GetSessionToken" => session_token(call, params).await,
+        "GetAccessKeyInfo" => access_key_info(call, params),
+        _ => Err(call.unknown_operation()),
+    }
+}
+
+/// GetCallerIdentity. Needs no permission, and no Deny stops it.
+fn caller_identity(call: &Call<'_>, params: Params) -> Result<Response, ApiError> {
+    params.finish()?;
+    Ok(call.respond(|w| {
+        w.text("UserId", call.caller.user_id());
+        w.text("Account", call.caller.account.as_str());
+        w.text("Arn", call.caller.arn.as_str());
+    }))
+}
+
+/// GetAccessKeyInfo
+fn access_key_info(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
+    let text = params.required("AccessKeyId")?;
+    if !(16..=128).contains(&text.len())
+        || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    {
+        return Err(params.invalid(
+            "AccessKeyId",
+            &text,
+            r"must satisfy regular expression pattern: [\w]{16,128}",
+        ));
+    }
+    params.finish()?;
+    call.authorize("sts:GetAccessKeyInfo", "*")?;
+    let known = text.parse::<AccessKeyId>().is_ok_and(|id| call.snapshot.credential(&id).is_some());
+    if !known {
+        return Err(ApiError::no_such_entity(format!("The Access Key with id {text} cannot be found.")));
+    }
+    Ok(call.respond(|w| w.text("Account", call.services.account.as_str())))
+}
+
+/// What narrows a session and is not evaluated: refused, for a session without it would be wider than was asked for.
+fn refuse_unsupported(params: &Params) -> Result<(), ApiError> {
+    const NO_SESSION_POLICY: &str = "session policies are not evaluated, and without one the session would be allowed more than was asked for";
+    const NO_TAGS: &str = "session tags are not evaluated, and policies that ask for them would not see them";
+    const NO_MFA: &str =
+        "there are no multi-factor devices, and the session would not have been checked against one";
+    const NO_IDENTITY: &str = "source identities are not kept, and the session could not be traced by it";
+    params.refuse("Policy", NO_SESSION_POLICY)?;
+    params.refuse("PolicyArns", NO_SESSION_POLICY)?;
+    params.refuse("Tags", NO_TAGS)?;
+    params.refuse("TransitiveTagKeys", NO_TAGS)?;
+    params.refuse("SerialNumber", NO_MFA)?;
+    params.refuse("TokenCode", NO_MFA)?;
+    params.refuse("SourceIdentity", NO_IDENTITY)?;
+    params.refuse("ProvidedContexts", NO_IDENTITY)
+}
+
+/// AssumeRole
+async fn assume_role(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
+    refuse_unsupported(&params)?;
+    let arn_text = params.required("RoleArn")?;
+    if arn_text.len() < 20 {
+        return Err(params.invalid("RoleArn", &arn_text, "must have length greater than or equal to 20"));
+    }
+    let arn: Arn = arn_text.parse().map_err(|_| ApiError::validation(format!("{arn_text} is invalid")))?;
+    if arn.service() != "iam" || !arn.region().is_empty() || !arn.resource().starts_with("role/") {
+        return Err(ApiError::validation(format!("{arn_text} is invalid")));
+    }
+    let session = take_session_name(&mut params)?;
+    let seconds = params.integer("DurationSeconds", 900..=43200)?;
+    check_external_id(&mut params)?;
+    params.finish()?;
+
+    let chained = matches!(call.caller.kind, PrincipalKind::RoleSession { .. });
+    let issued = Issued::new(call)?;
+    let role = call
+        .change(async || {
+            let role = permitted_role(call, &arn).await?;
+            let seconds = seconds.unwrap_or(3600);
+            if chained && seconds > CHAINED_SECONDS {
+                return Err(ApiError::validation(
+                    "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
+                ));
+            }
+            if seconds > i64::from(role.max_session_seconds) {
+                return Err(ApiError::validation(
+                    "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+                ));
+            }
+            let principal =
+                SessionPrincipal::Role { name: role.name.clone(), id: role.id, session: session.clone(), chained };
+            let record = issued.session(call, principal, seconds)?;
+            // The role must still be the one that was asked.
+            Ok((Change::new().unchanged(&role).insert(&record)?, (role, record.expires)))
+        })
+        .await;
+    let (role, expires) = role?;
+    Ok(call.respond(|w| {
+        issued.write(w, expires);
+        w.element("AssumedRoleUser", |w| {
+            w.text("AssumedRoleId", &format!("{}:{session}", role.id));
+            let account = call.services.account;
+            w.text("Arn", &format!("arn:aws:sts::{account}:assumed-role/{}/{session}", role.name));
+        });
+    }))
+}
+
+fn take_session_name(params: &mut Params) -> Result<SessionName, ApiError> {
+    let value = params.required("RoleSessionName")?;
+    value.parse().map_err(|error| match error {
+        ::iam::NameError::Length { most, .. } if value.len() > most => params.invalid(
+            "RoleSessionName",
+            &value,
+            &format!("must have length less than or equal to {most}"),
+        ),
+        ::iam::NameError::Length { least, .. } => params.invalid(
+            "RoleSessionName",
+            &value,
+            &format!("must have length greater than or equal to {least}"),
+        ),
+        ::iam::NameError::Pattern { .. } => {
+            params.invalid("RoleSessionName", &value, r"must satisfy regular expression pattern: [\w+=,.@-]*")
+        }
+    })
+}
+
+/// Checks the form of an external id. A trust policy that asks for one has a condition and cannot be kept; where none
+/// asks, AWS does not look at it either.
+fn check_external_id(params: &mut Params) -> Result<(), ApiError> {
+    let Some(value) = params.optional("ExternalId") else { return Ok(()) };
+    if !(2..=1224).contains(&value.len()) {
+        return Err(params.invalid("ExternalId", &value, "must have length between 2 and 1224"));
+    }
+    if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@:/\\-".contains(&byte)) {
+        return Err(params.invalid(
+            "ExternalId",
+            &value,
+            r"must satisfy regular expression pattern: [\w+=,.@:\/-]*",
+        ));
+    }
+    Ok(())
+}
+
+/// The role, if its trust policy and the caller's own policies together let the caller assume it. A role that does not
+/// exist is refused in the same words.
+async fn permitted_role(call: &Call<'_>, arn: &Arn) -> Result<Versioned<Role>, ApiError> {
+    let refused = || call.denied("sts:AssumeRole", arn.as_str(), "");
+    let name = arn.resource().rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let role = call.services.records.get::<Role>(&name).await?;
+    let role = role.filter(|role| role_arn(call, role) == arn.as_str()).ok_or_else(refused)?;
+
+    let resource = policy::Resource::parse(arn.as_str())
+        .map_err(|error| ApiError::internal("a role's ARN cannot be read", &error))?;
+    let own = call.snapshot.authorize(&call.caller, &policy::Request::new("sts:AssumeRole", resource));
+    let own_allows = match own {
+        Authorization::Allowed(_) => true,
+        Authorization::Denied(Denial::Implicit) => false,
+        Authorization::Denied(Denial::Explicit(_) | Denial::Unreadable { .. }) => {
+            return Err(call.denied(
+                "sts:AssumeRole",
+                arn.as_str(),
+                "with an explicit deny in an identity-based policy",
+            ));
+        }
+    };
+    match trust(call, &role)? {
+        TrustOutcome::AllowedDirectly(_) => Ok(role),
+        TrustOutcome::AllowedByAccount(_) if own_allows => Ok(role),
+        TrustOutcome::AllowedByAccount(_) | TrustOutcome::Denied(_) | TrustOutcome::NoMatch => Err(refused()),
+    }
+}
+
+/// What the role's trust policy says about the caller.
+fn trust(call: &Call<'_>, role: &Role) -> Result<TrustOutcome, ApiError> {
+    let policy = Policy::parse(&role.trust, Kind::Trust)
+        .map_err(|error| ApiError::internal("a trust policy that was accepted cannot be read", &error))?;
+    let policy = policy.bind_principals(|principal| match principal {
+        Principal::User { arn, .. } | Principal::Role { arn, .. } => {
+            let id = arn.parse().ok().and_then(|arn: Arn| role.trusted_ids.get(&arn));
+            // Nobody has the empty id: a name that was never resolved trusts nobody.
+            Some(id.map_or_else(Box::default, |id| id.as_str().into()))
+        }
+        _ => None,
+    });
+    let identity = match call.caller.kind {
+        PrincipalKind::User { user, .. } => {
+            TrustIdentity::User { arn: user.arn.as_str(), unique_id: user.id.as_str() }
+        }
+        PrincipalKind::RoleSession { role, .. } => TrustIdentity::RoleSession {
+            arn: call.caller.arn.as_str(),
+            role_arn: role.arn.as_str(),
+            role_id: role.id.as_str(),
+        },
+    };
+    let principal = TrustPrincipal { partition: "aws", account: call.caller.account.as_str(), identity };
+    Ok(policy.evaluate_trust(&TrustRequest::new("sts:AssumeRole", principal)))
+}
+
+/// GetSessionToken. Needs no permission.
+async fn session_token(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
+    refuse_unsupported(&params)?;
+    let seconds = params.integer("DurationSeconds", 900..=129_600)?.unwrap_or(43200);
+    params.finish()?;
+    let PrincipalKind::User { user, session: false } = call.caller.kind else {
+        return Err(ApiError::access_denied("Cannot call GetSessionToken with session credentials"));
+    };
+    let issued = Issued::new(call)?;
+    let expires = call
+        .change(async || {
+            let found = call.services.records.get::<User>(&user.name.to_ascii_lowercase()).await?;
+            // Whoever was made under the name since is somebody else.
+            let user =
+                found.filter(|found| found.id == user.id).ok_or_else(crate::signed::invalid_client_token)?;
+            let principal = SessionPrincipal::User { name: user.name.clone(), id: user.id };
+            let record = issued.session(call, principal, seconds)?;
+            Ok((Change::new().unchanged(&user).insert(&record)?, record.expires))
+        })
+        .await?;
+    Ok(call.respond(|w| issued.write(w, expires)))
+}
+
+/// Temporary credentials in the making; the secrets leave in the one answer.
+struct Issued {
+    id: AccessKeyId,
+    secret: Zeroizing<String>,
+    token: Zeroizing<String>,
+}
+
+impl Issued {
+    fn new(call: &Call<'_>) -> Result<Self, ApiError> {
+        Ok(Self {
+            id: AccessKeyId::generate(KeyKind::Temporary, &call.services.random()?),
+            secret: secrets::secret_access_key(call.services)?,
+            token: secrets::security_token(call.services)?,
+        })
+    }
+
+    fn session(
+        &self,
+        call: &Call<'_>,
+        principal: SessionPrincipal,
+        seconds: i64,
+    ) -> Result<Session, ApiError> {
+        let record = [Session::PREFIX, self.id.as_str()].concat();
+        let seal = |secret: &str| call.services.master_key.seal(&record, secret.as_bytes());
+        // Whole seconds, as the answer shows them.
+        let created = call.now.truncate_to_second();
+        Ok(Session {
+            id: self.id,
+            principal,
+            created,
+            expires: created + Duration::seconds(seconds),
+            secret: seal(&self.secret)?,
+            token: seal(&self.token)?,
+        })
+    }
+
+    fn write(&self, w: &mut Writer, expires: OffsetDateTime) {
+        w.element("Credentials", |w| {
+            w.text("AccessKeyId", self.id.as_str());
+            w.text("SecretAccessKey", &self.secret);
+            w.text("SessionToken", &self.token);
+            w.timestamp("Expiration", expires);
+        });
+    }
+}
+
+/// Deletes the records of sessions that ended a day ago or earlier, and gives how many there were. To be called now and
+/// then; a session that ended is refused whether or not its record is still there.
+pub async fn sweep_sessions(services: &crate::Services) -> Result<usize, ApiError> {
+    let ended = services.now() - KEPT_AFTER_END;
+    let mut swept = 0;
+    for session in services.records.list::<Session>("").await? {
+        if session.expires < ended {
+            // A conflict means that it is gone or was renamed meanwhile; the next sweep sees.
+            if let store::Outcome::Committed(_) =
+                services.records.commit(Change::new().delete(&session)).await?
+            {
+                swept += 1;
+            }
+        }
+    }
+    Ok(swept)
+}
