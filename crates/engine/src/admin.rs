@@ -135,7 +135,9 @@ impl Setup<'_> {
                     admin.run(&format!("{grant}{hands_on_only}")).await?;
                 }
             } else {
-                // CREATEROLE alone lets it hand on every role that is not a superuser.
+                // CREATEROLE alone lets it hand on every role that is not a superuser, to itself too. Those by which a
+                // user gets at the server's files and programs, and so at everything, must not be among them.
+                admin.run(OUT_OF_REACH).await?;
                 admin.run(&format!("GRANT rds_superuser TO {master} WITH ADMIN OPTION")).await?;
             }
             // As on RDS; the owner of a database may create in its schema `public`, in version 15 and later too.
@@ -164,6 +166,11 @@ const POWERS: [&str; 8] = [
     "rds_replication",
     "rds_password",
 ];
+
+/// Before 16 nothing but this keeps a role from whoever has CREATEROLE. It is a mark in the catalog: the roles log nobody
+/// in, and nobody is a member.
+const OUT_OF_REACH: &str = "UPDATE pg_authid SET rolsuper = true WHERE rolname IN
+    ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')";
 
 const ROLE: &str = "SELECT 1 FROM pg_roles WHERE rolname = $1";
 const DATABASE: &str = "SELECT 1 FROM pg_database WHERE datname = $1";

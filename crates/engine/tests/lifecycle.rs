@@ -361,6 +361,11 @@ async fn from_its_making_to_its_end() {
         "C.UTF-8|UTF8"
     );
     assert!(master("ALTER ROLE postgres SUPERUSER").is_err());
+    for role in ["pg_execute_server_program", "pg_read_server_files", "pg_write_server_files", "rdsadmin"] {
+        let grant = master(&format!("GRANT {role} TO postgres"));
+        assert!(grant.is_err(), "{role} is in reach of the master");
+    }
+    assert!(master("COPY t FROM PROGRAM 'id'").unwrap_err().contains("pg_execute_server_program"));
     let refused =
         psql(&url(port, "postgres").replace("dbname=postgres", "dbname=rdsadmin"), PASSWORD, "SELECT 1")
             .unwrap_err();
