@@ -16,6 +16,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 
+/// How long a server waits for the LDAP door, in seconds: no answer is a refusal.
+const DOOR_SECONDS: &str = "2";
 /// How long a server may take until it accepts connections, before that is reported. It goes on.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long a fast shutdown, with its checkpoint, may take before an immediate one follows.
@@ -119,6 +121,9 @@ impl Server {
             .arg("-c")
             .arg(format!("config_file={}", layout.server_conf().display()))
             .current_dir(layout.data())
+            // libldap's settings, in seconds: without them a login waits for an LDAP door that hangs as long as it may.
+            .env("LDAPTIMEOUT", "2")
+            .env("LDAPNETWORK_TIMEOUT", "2")
             .stdout(output()?)
             .stderr(output()?)
             // Out of our group: an interrupt from the terminal is for Countersign alone.
