@@ -11,7 +11,9 @@ pub mod records;
 mod seal;
 
 pub use embedded::EmbeddedStore;
-pub use kv::{Compare, Entry, Event, Operation, Outcome, Range, Revision, Store, StoreError, Transaction, Watch};
+pub use kv::{
+    Compare, Entry, Event, Operation, Outcome, Range, Revision, Store, StoreError, Transaction, Watch,
+};
 pub use publish::{Published, follow};
 pub use records::{Change, Record, Records, RecordsError, Versioned};
 pub use seal::{MasterKey, SealError, Sealed};

@@ -4,11 +4,17 @@
 //! goes away the last picture stays, and the task tries again.
 
 use crate::kv::{Event, Operation, Revision, StoreError};
-use crate::records::{AccessKey, Cluster, Group, Instance, KeyStatus, ManagedPolicy, Record, Role, Session, SessionPrincipal, User};
+use crate::records::{
+    AccessKey, Cluster, Group, Instance, KeyStatus, ManagedPolicy, Record, Role, Session, SessionPrincipal,
+    User,
+};
 use crate::{MasterKey, Records, SealError, Sealed};
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
-use iam::{AccountId, Arn, Credential, Database, Editor, Holder, NamedPolicy, Naming, Policies, SecurityToken, SessionCredential, Snapshot};
+use iam::{
+    AccountId, Arn, Credential, Database, Editor, Holder, NamedPolicy, Naming, Policies, SecurityToken,
+    SessionCredential, Snapshot,
+};
 use policy::Kind;
 use sigv4::{KeyCache, SecretKey, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -200,7 +206,9 @@ impl Follower {
             if let Some(arn) = self.policy_arns.remove(key) {
                 editor.remove_policy(&arn);
             }
-        } else if let Some(id) = key.strip_prefix(AccessKey::PREFIX).or_else(|| key.strip_prefix(Session::PREFIX)) {
+        } else if let Some(id) =
+            key.strip_prefix(AccessKey::PREFIX).or_else(|| key.strip_prefix(Session::PREFIX))
+        {
             if let Ok(id) = id.parse() {
                 editor.remove_credential(&id);
             }
@@ -263,7 +271,8 @@ impl Follower {
             SessionPrincipal::Role { name, id, session, .. } => Holder::Role {
                 name: name.folded().into(),
                 id: *id,
-                arn: format!("arn:aws:sts::{}:assumed-role/{name}/{session}", self.snapshot.account()).parse()?,
+                arn: format!("arn:aws:sts::{}:assumed-role/{name}/{session}", self.snapshot.account())
+                    .parse()?,
                 user_id: format!("{id}:{session}").into(),
             },
         };

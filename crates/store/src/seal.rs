@@ -71,10 +71,15 @@ impl MasterKey {
             Ok(mut file) => {
                 let mode = file.metadata().map_err(|e| failed(e.to_string()))?.mode() & 0o777;
                 if mode & 0o077 != 0 {
-                    return Err(failed(format!("mode {mode:04o} lets others read it: expected 0600; run `chmod 600` on it")));
+                    return Err(failed(format!(
+                        "mode {mode:04o} lets others read it: expected 0600; run `chmod 600` on it"
+                    )));
                 }
                 let mut bytes = Zeroizing::new(Vec::with_capacity(Self::LENGTH + 1));
-                Read::by_ref(&mut file).take(64).read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
+                Read::by_ref(&mut file)
+                    .take(64)
+                    .read_to_end(&mut bytes)
+                    .map_err(|e| failed(e.to_string()))?;
                 let bytes = <&[u8; Self::LENGTH]>::try_from(bytes.as_slice())
                     .map_err(|_| failed(format!("holds {} bytes: expected {}", bytes.len(), Self::LENGTH)))?;
                 Self::new(bytes)
@@ -108,8 +113,11 @@ impl MasterKey {
         let (nonce, text) = bytes.split_at_checked(NONCE_LEN).ok_or_else(fails)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| fails())?;
         let mut text = Zeroizing::new(text.to_vec());
-        let length =
-            self.key.open_in_place(nonce, Aad::from(record.as_bytes()), &mut text).map_err(|_| fails())?.len();
+        let length = self
+            .key
+            .open_in_place(nonce, Aad::from(record.as_bytes()), &mut text)
+            .map_err(|_| fails())?
+            .len();
         text.truncate(length);
         Ok(text)
     }
