@@ -304,3 +304,49 @@ pub async fn sweep_sessions(services: &crate::Services) -> Result<usize, ApiErro
     }
     Ok(swept)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use store::{EmbeddedStore, MasterKey, Records};
+
+    #[tokio::test]
+    async fn sessions_are_swept_a_day_after_their_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::new(Arc::new(EmbeddedStore::open(&folder.path().join("store")).unwrap()));
+        let account = "123456789012".parse().unwrap();
+        let now = OffsetDateTime::now_utc();
+        let services = crate::Services {
+            records: records.clone(),
+            master_key: Arc::new(MasterKey::new(&[7; 32]).unwrap()),
+            published: Arc::new(store::Published::new(::iam::Snapshot::new(account))),
+            naming: ::iam::Naming::new(account, None),
+            account,
+            engine_versions: Vec::new(),
+            clock: Arc::new(move || now),
+        };
+        for hours in [-25, -23, 1] {
+            let id = AccessKeyId::generate(KeyKind::Temporary, &services.random().unwrap());
+            let sealed = services.master_key.seal("", b"").unwrap();
+            let session = Session {
+                id,
+                principal: SessionPrincipal::User {
+                    name: "jane".parse().unwrap(),
+                    id: "AIDAJANEJANEJANEJANE2".parse().unwrap(),
+                },
+                created: now,
+                expires: now + Duration::hours(hours),
+                secret: sealed.clone(),
+                token: sealed,
+            };
+            assert!(matches!(
+                records.commit(Change::new().insert(&session).unwrap()).await.unwrap(),
+                store::Outcome::Committed(_)
+            ));
+        }
+        assert_eq!(sweep_sessions(&services).await.unwrap(), 1);
+        assert_eq!(sweep_sessions(&services).await.unwrap(), 0);
+        assert_eq!(records.list::<Session>("").await.unwrap().len(), 2);
+    }
+}

@@ -3,8 +3,10 @@
 import datetime
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from botocore.exceptions import ParamValidationError
+from botocore.config import Config
 
 from common import ACCOUNT, allow, client, document, refused, trust
 
@@ -15,8 +17,6 @@ iam.meta.events.register("before-call.iam", lambda model, **_: called.update([mo
 
 def raw(**options):
     """A client that sends what boto3 itself would refuse to send."""
-    from botocore.config import Config
-
     return client("iam", config=Config(parameter_validation=False), **options)
 
 
@@ -318,6 +318,22 @@ def account():
     refused("InvalidAction", iam.list_mfa_devices, status=400, says="Could not find operation ListMFADevices for version 2010-05-08")
 
 
-for part in (users, groups, roles, policies, keys, account):
+def at_once():
+    """Changes of one thing at the same moment: each is done, none undoes another."""
+    iam.create_user(UserName="shared")
+    with ThreadPoolExecutor(8) as pool:
+        tagged = [pool.submit(client("iam").tag_user, UserName="shared", Tags=[{"Key": f"k{n}", "Value": ""}]) for n in range(8)]
+        made = [pool.submit(client("iam").create_access_key, UserName="shared") for _ in range(6)]
+    for each in tagged:
+        each.result()
+    assert len(iam.list_user_tags(UserName="shared")["Tags"]) == 8
+    assert sum(each.exception() is None for each in made) == 2, "the quota holds"
+
+
+for part in (users, groups, roles, policies, keys, account, at_once):
     part()
-print(len(called), "operations")
+
+# Nothing is served that was not called.
+table = (Path(__file__).parent / "../../src/iam/mod.rs").read_text()
+served = set(re.findall(r'^\s+"(\w+)" =>', table, re.MULTILINE))
+assert served and served <= set(called), served - set(called)
