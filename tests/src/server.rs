@@ -437,7 +437,7 @@ impl Drop for Server {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();
-            eprintln!("the end of the server's log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+            eprintln!("the end of the server's log:\n{}", lines[lines.len().saturating_sub(15)..].join("\n"));
         }
         let postmasters = self.postmasters();
         if let Some(mut process) = self.process.take() {
