@@ -16,8 +16,6 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 
-/// How long a server waits for the LDAP door, in seconds: no answer is a refusal.
-const DOOR_SECONDS: &str = "2";
 /// How long a server may take until it accepts connections, before that is reported. It goes on.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long a fast shutdown, with its checkpoint, may take before an immediate one follows.
