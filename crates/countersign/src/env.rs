@@ -172,12 +172,9 @@ mod tests {
         );
 
         let run = |arguments: &[&str]| {
-            let program = data.path().join("bin/aws");
-            let answer = Command::new(program)
-                .args(arguments)
-                .env_clear()
-                .env("PATH", &wrapped)
-                .env("AWS_ENDPOINT_URL", "http://e");
+            let mut program = Command::new(data.path().join("bin/aws"));
+            let answer =
+                program.args(arguments).env_clear().env("PATH", &wrapped).env("AWS_ENDPOINT_URL", "http://e");
             String::from_utf8(answer.output().unwrap().stdout).unwrap()
         };
         assert_eq!(run(&["rds", "x", "a b"]), "<--endpoint-url><http://e><rds><x><a b>");

@@ -2,8 +2,11 @@
 //!
 //! Beside it, in the same run, one SHA-256 over the token: what any check of it costs at least.
 
+#![allow(missing_docs, clippy::unwrap_used)]
+
 use countersign_iam as iam;
-use criterion::{BenchmarkId, Criterion, black_box, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
 use iam::{
     AccessKeyId, Credential, Database, Decision, Holder, IdKind, KeyKind, NamedPolicy, Naming, Policies,
     ResourceId, ResourceKind, Role, SecurityToken, SessionCredential, Snapshot, UniqueId, User, may_connect,
