@@ -1,6 +1,6 @@
 //! The AWS APIs: RDS, IAM and STS over the Query protocol, and the trust store.
 //!
-//! [`router`] answers what `aws rds|iam|sts ... --endpoint-url` sends. A call is authenticated ([`signed`]), dispatched by
+//! [`router`] answers what `aws rds|iam|sts ... --endpoint-url` sends. A call is authenticated (`signed`), dispatched by
 //! service and operation, authorized by its handler through [`Call::authorize`], and, where it changes anything, answered
 //! when the change is in force. There is no anonymous call and no key that is let through.
 

@@ -21,6 +21,12 @@ use uuid::Uuid;
 /// The longest body that is read, in bytes.
 const LONGEST_BODY: usize = 1 << 20;
 
+/// The most characters of an operation's name that go into the log and an error.
+const LONGEST_NAME: usize = 128;
+
+/// The most characters of an error that go into the log.
+const LONGEST_MESSAGE: usize = 1024;
+
 /// How long a body may take to arrive: nobody is known by then, so nobody may hold a connection for longer.
 const SLOWEST_BODY: Duration = Duration::from_secs(30);
 
@@ -55,7 +61,8 @@ async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
             response
         }
         Err(error) => {
-            let (code, message) = (&*error.code, error.message.as_str());
+            let (code, message) =
+                (&*error.code, error.message.chars().take(LONGEST_MESSAGE).collect::<String>());
             tracing::info!(%request_id, service = service_name, operation, key, caller, code, message, "refused");
             respond_error(&error, service, request_id)
         }
@@ -82,7 +89,7 @@ async fn handle(
     let query = parts.uri.query().unwrap_or_default();
     let form = form(&parts.method, &parts.headers, query, &body);
     let value = |name: &str| form.as_ref().ok().and_then(|form| form.get(name)).map(String::as_str);
-    seen.operation = value("Action").unwrap_or_default().to_owned();
+    seen.operation = value("Action").unwrap_or_default().chars().take(LONGEST_NAME).collect();
     let asked = value("Version").and_then(Service::of_version);
     seen.service = asked;
 
@@ -106,13 +113,14 @@ async fn handle(
     seen.caller = signed.caller.arn.to_string();
 
     let mut form = form?;
-    let Some(operation) = form.remove("Action").filter(|action| !action.is_empty()) else {
+    let (_, version) = (form.remove("Action"), form.remove("Version"));
+    if seen.operation.is_empty() {
         return Err(ApiError::new("MissingAction", "The request must contain the parameter Action"));
-    };
-    let version = form.remove("Version");
+    }
     if version.as_deref() != Some(signed.service.version()) {
-        let version = version.as_deref().unwrap_or("NO_VERSION_SPECIFIED");
-        return Err(unknown_operation(&operation, version));
+        let version: String =
+            version.as_deref().unwrap_or("NO_VERSION_SPECIFIED").chars().take(LONGEST_NAME).collect();
+        return Err(unknown_operation(&seen.operation, &version));
     }
     api.last_uses.note(&api.services, signed.credential, signed.service, &signed.region, now);
     let params = Params::new(signed.service, form);
@@ -122,7 +130,7 @@ async fn handle(
         credential: signed.credential,
         caller: signed.caller,
         service: signed.service,
-        operation: &operation,
+        operation: &seen.operation,
         region: signed.region,
         request_id,
         now,

@@ -8,13 +8,14 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use iam::Region;
-use pki::{bundle, bundle_p7b};
+use pki::{CaIdentifier, bundle, bundle_p7b};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::authorities;
 use store::records::AuthorityRecord;
 use time::OffsetDateTime;
 use time::macros::format_description;
+use tokio::sync::Mutex;
 
 /// The region whose authorities are made when a global bundle is asked for before anything ran anywhere.
 const HOME: &str = "us-east-1";
@@ -79,9 +80,28 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The certificates of a region; they are made if they are not there yet.
 async fn of_region(services: &Services, region: &Region) -> Result<Vec<String>, Failure> {
+    // Whoever asks is anonymous and a key takes a while to make: one is made at a time.
+    static MAKING: Mutex<()> = Mutex::const_new(());
+    if let Some(kept) = kept(services, region).await? {
+        return Ok(kept);
+    }
+    let _turn = MAKING.lock().await;
+    if let Some(kept) = kept(services, region).await? {
+        return Ok(kept);
+    }
     let authorities =
         authorities::get_or_create(&services.records, &services.master_key, region, services.now()).await?;
     Ok(authorities.iter().map(|authority| authority.cert_pem().to_owned()).collect())
+}
+
+/// The certificates of a region, in the order of [`CaIdentifier::ALL`], if all are there.
+async fn kept(services: &Services, region: &Region) -> Result<Option<Vec<String>>, Failure> {
+    let records = services.records.list::<AuthorityRecord>(&format!("{region}/")).await?;
+    let certificate = |identifier: &CaIdentifier| {
+        let found = records.iter().find(|record| record.identifier == identifier.to_string());
+        found.map(|record| record.certificate.clone())
+    };
+    Ok(CaIdentifier::ALL.iter().map(certificate).collect())
 }
 
 /// The certificates of every region in which there is anything; of one region at least.
@@ -118,7 +138,6 @@ async fn object(services: &Services) -> Response {
     let tag: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("binary/octet-stream"));
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     for (name, value) in [(header::ETAG, format!("\"{tag}\"")), (header::LAST_MODIFIED, http_date(modified))]
     {
         if let Ok(value) = HeaderValue::from_str(&value) {

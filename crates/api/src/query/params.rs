@@ -10,6 +10,9 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+/// The most characters of a wrong value that an error says back.
+const LONGEST_ECHO: usize = 512;
+
 /// The parameters of a call, or of one structure within it. Taking one removes it; [`finish`](Self::finish) refuses what
 /// is left.
 #[derive(Debug)]
@@ -227,13 +230,14 @@ impl Params {
     /// The error for a value that breaks a constraint, such as `must have length less than or equal to 64`, in the
     /// service's words.
     pub fn invalid(&self, name: &str, value: &str, constraint: &str) -> ApiError {
+        let shown: String = value.chars().take(LONGEST_ECHO).collect();
         match self.service {
             Service::Rds => ApiError::invalid_parameter_value(format!(
                 "Invalid value for parameter {}{name}: {constraint}",
                 self.prefix
             )),
             Service::Iam | Service::Sts => ApiError::validation(format!(
-                "1 validation error detected: Value '{value}' at '{}' failed to satisfy constraint: Member {constraint}",
+                "1 validation error detected: Value '{shown}' at '{}' failed to satisfy constraint: Member {constraint}",
                 self.member(name)
             )),
         }
