@@ -14,7 +14,9 @@ const MOST: usize = 50;
 /// Takes the tags of a request: `Tags.member.N.Key` and `.Value`.
 pub(super) fn take(params: &mut Params) -> Result<Tags, ApiError> {
     let mut tags = Tags::new();
-    for mut tag in params.structures("Tags", "member")? {
+    let given = params.structures("Tags", "member")?;
+    within_limit(given.len())?;
+    for mut tag in given {
         let key = tag.required("Key")?;
         // A value may be blank, but must be there.
         let value = if tag.contains("Value") {
@@ -35,12 +37,11 @@ pub(super) fn take(params: &mut Params) -> Result<Tags, ApiError> {
         tag.finish()?;
         tags.insert(key, value);
     }
-    within_limit(&tags)?;
     Ok(tags)
 }
 
-fn within_limit(tags: &Tags) -> Result<(), ApiError> {
-    if tags.len() > MOST {
+fn within_limit(count: usize) -> Result<(), ApiError> {
+    if count > MOST {
         return Err(ApiError::limit_exceeded(format!(
             "The number of tags has reached the maximum limit of {MOST}."
         )));
@@ -71,7 +72,7 @@ pub(super) async fn tag<T: Tagged>(call: &Call<'_>, mut params: Params) -> Resul
             new.tags_mut().retain(|known, _| known.to_lowercase() != key.to_lowercase());
             new.tags_mut().insert(key.clone(), value.clone());
         }
-        within_limit(new.tags())?;
+        within_limit(new.tags().len())?;
         Ok((Change::new().replace(&old, &new)?, ()))
     })
     .await?;
