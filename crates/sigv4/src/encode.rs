@@ -4,7 +4,10 @@
 
 use std::borrow::Cow;
 
+use hmac::Mac;
 use sha2::{Digest, Sha256};
+
+use crate::key::HmacSha256;
 
 /// Percent-encodes `bytes` as RFC 3986 asks: everything but `A-Z a-z 0-9 - . _ ~` becomes `%XX`.
 #[must_use]
@@ -44,19 +47,19 @@ pub fn hex(digest: &[u8; 32]) -> [u8; 64] {
 pub fn unhex(text: &str) -> Option<[u8; 32]> {
     let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut out = [0; 32];
-    for (byte, pair) in out.iter_mut().zip(digits.as_chunks().0) {
-        *byte = from_hex_pair(*pair)?;
+    // Looks at all digits before it judges them: without a way out of the loop it becomes vector code.
+    let mut all_digits = true;
+    for (byte, [high, low]) in out.iter_mut().zip(digits.as_chunks().0) {
+        all_digits &= high.is_ascii_hexdigit() & low.is_ascii_hexdigit();
+        *byte = nibble(*high) << 4 | nibble(*low);
     }
-    Some(out)
+    all_digits.then_some(out)
 }
 
-/// Splits at the first `separator`, an ASCII character. Looks at 32 bytes at a time, since session tokens
-/// are long.
+/// Splits at the first `separator`, an ASCII character.
+#[inline]
 pub(crate) fn split_once(text: &str, separator: u8) -> Option<(&str, &str)> {
-    let (blocks, _) = text.as_bytes().as_chunks::<32>();
-    let without = |block: &&[u8; 32]| !block.iter().fold(false, |found, byte| found | (*byte == separator));
-    let skipped = blocks.iter().take_while(without).count() * 32;
-    let at = skipped + text.as_bytes().get(skipped..)?.iter().position(|byte| *byte == separator)?;
+    let at = memchr::memchr(separator, text.as_bytes())?;
     let (before, rest) = text.split_at_checked(at)?;
     Some((before, rest.get(1..)?))
 }
@@ -84,6 +87,13 @@ impl Sink for Sha256 {
     }
 }
 
+impl Sink for HmacSha256 {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.update(bytes);
+    }
+}
+
 impl Sink for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
@@ -105,26 +115,35 @@ pub(crate) enum Keep {
     UnreservedAndSlash,
 }
 
+/// Gathers what `write` puts on the stack and hands it to `sink` in one piece, or few: feeding a hash small
+/// pieces costs more than the hashing.
+#[inline]
+pub(crate) fn gather<S: Sink>(sink: &mut S, write: impl FnOnce(&mut Gathered<'_, S>)) {
+    let mut gathered = Gathered { sink, bytes: [0; 512], used: 0 };
+    write(&mut gathered);
+    gathered.flush();
+}
+
 /// Streams the encoding of `bytes` into `sink`, in chunks.
 pub(crate) fn encode_into(bytes: impl Iterator<Item = u8>, keep: Keep, sink: &mut impl Sink) {
-    let mut chunk = Chunk::new(sink);
-    for byte in bytes {
-        if is_unreserved(byte) || (byte == b'/' && keep == Keep::UnreservedAndSlash) {
-            chunk.push(&[byte]);
-        } else {
-            chunk.push(&[b'%', hex_digit(byte >> 4, b'A'), hex_digit(byte & 15, b'A')]);
+    gather(sink, |sink| {
+        for byte in bytes {
+            if is_unreserved(byte) || (byte == b'/' && keep == Keep::UnreservedAndSlash) {
+                sink.put(&[byte]);
+            } else {
+                sink.put(&[b'%', hex_digit(byte >> 4, b'A'), hex_digit(byte & 15, b'A')]);
+            }
         }
-    }
-    chunk.flush();
+    });
 }
 
 /// Streams `text` with its ASCII letters lower-cased into `sink`.
 pub(crate) fn lowercase_into(text: &str, sink: &mut impl Sink) {
-    let mut chunk = Chunk::new(sink);
-    for byte in text.bytes() {
-        chunk.push(&[byte.to_ascii_lowercase()]);
-    }
-    chunk.flush();
+    gather(sink, |sink| {
+        for byte in text.bytes() {
+            sink.put(&[byte.to_ascii_lowercase()]);
+        }
+    });
 }
 
 /// The bytes that percent-encoded `text` stands for, one by one.
@@ -205,6 +224,12 @@ fn decode_query(text: &str, plus: Plus) -> Cow<'_, [u8]> {
     if plain { Cow::Borrowed(text.as_bytes()) } else { Cow::Owned(decoded(text, plus).collect()) }
 }
 
+/// What a hexadecimal digit counts; nonsense for any other byte. In ASCII the low half of `A` is 1.
+#[inline]
+fn nibble(digit: u8) -> u8 {
+    (digit & 15) + 9 * (digit >> 6)
+}
+
 fn hex_digit(value: u8, ten: u8) -> u8 {
     if value < 10 { b'0' + value } else { ten + (value - 10) }
 }
@@ -226,32 +251,36 @@ fn from_hex(digit: u8) -> Option<u8> {
     VALUES.get(usize::from(digit)).copied().filter(|value| *value != NONE)
 }
 
-/// Gathers small pieces on the stack, since feeding a hash byte by byte costs more than the hashing.
-struct Chunk<'a, S: Sink> {
+/// Pieces of text on their way into a sink.
+pub(crate) struct Gathered<'a, S: Sink> {
     sink: &'a mut S,
-    bytes: [u8; 128],
+    bytes: [u8; 512],
     used: usize,
 }
 
-impl<'a, S: Sink> Chunk<'a, S> {
-    fn new(sink: &'a mut S) -> Self {
-        Self { sink, bytes: [0; 128], used: 0 }
-    }
-
-    #[inline]
-    fn push(&mut self, piece: &[u8]) {
-        if self.used + piece.len() > self.bytes.len() {
-            self.flush();
-        }
-        for (slot, byte) in self.bytes.iter_mut().skip(self.used).zip(piece) {
-            *slot = *byte;
-        }
-        self.used += piece.len();
+impl<S: Sink> Gathered<'_, S> {
+    #[cold]
+    fn overflow(&mut self, piece: &[u8]) {
+        self.flush();
+        self.sink.put(piece);
     }
 
     fn flush(&mut self) {
         self.sink.put(self.bytes.get(..self.used).unwrap_or_default());
         self.used = 0;
+    }
+}
+
+impl<S: Sink> Sink for Gathered<'_, S> {
+    #[inline]
+    fn put(&mut self, piece: &[u8]) {
+        match self.bytes.get_mut(self.used..self.used + piece.len()) {
+            Some(room) => {
+                room.copy_from_slice(piece);
+                self.used += piece.len();
+            }
+            None => self.overflow(piece),
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! clock, or tell a stranger by its duration whether an access key exists. Which database, which user and
 //! which region a token may be for is the caller's to compare; so are key status and policy.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use hmac::Mac;
 use sha2::{Digest, Sha256};
@@ -13,8 +13,7 @@ use subtle::ConstantTimeEq;
 
 use crate::{
     Credential, Decoy, KeyCache, Scope, SecretKey, SessionToken, SigningKey, Timestamp,
-    encode::{self, Keep, Plus, Scan, Sink, decoded, encode_into, hex, lowercase_into},
-    key::HmacSha256,
+    encode::{self, Keep, Plus, Scan, Sink, decoded, encode_into, gather, hex, lowercase_into},
 };
 
 /// The service in a token's scope.
@@ -39,7 +38,6 @@ pub struct Token<'a> {
     /// `:5432`, or nothing where none is printed.
     port_text: &'a str,
     port: u16,
-    query: &'a str,
     values: Values<'a>,
     user: &'a str,
     credential: Credential<'a>,
@@ -186,13 +184,13 @@ impl<'a> Token<'a> {
         if text.len() > LONGEST {
             return Err(TokenError::TooLong);
         }
-        let (left, query) = text.split_once('?').ok_or(TokenError::NotAToken)?;
+        let (left, query) = encode::split_once(text, b'?').ok_or(TokenError::NotAToken)?;
         let values = Values::parse(query)?;
         let left = left.strip_prefix("https://").unwrap_or(left);
         let authority = left.strip_suffix('/').unwrap_or(left);
         let (host, port_text, port) = split_authority(authority).ok_or(TokenError::MalformedHost)?;
 
-        let signature = values.signature(query)?;
+        let signature = values.signature()?;
         values.exactly(Parameter::Algorithm, "AWS4-HMAC-SHA256", TokenError::Algorithm)?;
         values.exactly(Parameter::SignedHeaders, "host", TokenError::SignedHeaders)?;
         values.exactly(Parameter::Action, "connect", TokenError::WrongAction)?;
@@ -208,10 +206,11 @@ impl<'a> Token<'a> {
         }
         let expires = parse_expires(values.require(Parameter::Expires)?)?;
         let user = values.require(Parameter::DbUser)?;
-        if encode::scan(user).is_none() || !is_utf8(user) {
+        let escaped = user.bytes().any(|byte| byte == b'%');
+        if escaped && (encode::scan(user).is_none() || !is_utf8(user)) {
             return Err(TokenError::MalformedEncoding);
         }
-        Ok(Self { host, port_text, port, query, values, user, credential, issued_at, expires, signature })
+        Ok(Self { host, port_text, port, values, user, credential, issued_at, expires, signature })
     }
 
     /// The host as printed; an IPv6 address in its brackets.
@@ -292,7 +291,7 @@ impl<'a> Token<'a> {
     /// The session token as the token spells it, percent-encoded; `None` for a long-term key.
     #[must_use]
     pub fn security_token_encoded(&self) -> Option<&'a str> {
-        self.values.get(Parameter::SecurityToken).map(|value| value.text)
+        self.values.get(Parameter::SecurityToken)
     }
 
     /// Whether the token carries this session token. Takes the same time wherever the two differ.
@@ -354,16 +353,18 @@ impl<'a> Token<'a> {
         key: &SigningKey,
         spellings: &[S],
     ) -> Result<(), TokenError> {
-        let keyed = self.begin_string_to_sign(key);
         let matches = |reading| {
             let request = self.begin_canonical_request(reading);
+            let matches = |host| {
+                let difference = differences(&self.sign(key, &request, host), &self.signature);
+                bool::from(difference.ct_eq(&0))
+            };
             // Leaving at the first match tells only that the token is good; a bad one tries them all.
-            self.signed_hosts(spellings)
-                .any(|host| finish(&keyed, &request, host).ct_eq(&self.signature).into())
+            matches(self.printed_host()) || self.other_hosts(spellings).any(matches)
         };
         // Nearly every token is printed as it was signed. Whoever holds the key has then signed these very
         // bytes, and no control character is among them that could make two lines out of one.
-        if encode::is_graphic(self.query) && matches(Reading::AsPrinted) {
+        if encode::is_graphic(self.values.query) && matches(Reading::AsPrinted) {
             return Ok(());
         }
         let spelled = self.values.scan().ok_or(TokenError::MalformedEncoding)?;
@@ -386,85 +387,102 @@ impl<'a> Token<'a> {
         }
     }
 
-    /// The string to sign up to the hash of the canonical request, which alone differs between tries.
-    fn begin_string_to_sign(&self, key: &SigningKey) -> HmacSha256 {
+    /// The token's signature if `request`, completed with this spelling of the host, is what was signed.
+    fn sign(&self, key: &SigningKey, request: &Sha256, host: SignedHost<'_>) -> [u8; 32] {
+        let mut request = request.clone();
+        gather(&mut request, |text| {
+            host.write(text);
+            // No further header, the list of signed ones, and the hash of an empty body.
+            text.put(b"\n\nhost\ne3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        });
+        let digest = hex(&request.finalize().into());
+
         let Scope { date, region, service } = self.credential.scope;
-        let issued_at = self.values.get(Parameter::Date).map_or("", |value| value.text);
         let mut keyed = key.keyed();
-        for piece in
-            ["AWS4-HMAC-SHA256\n", issued_at, "\n", date, "/", region, "/", service, "/aws4_request\n"]
-        {
-            keyed.update(piece.as_bytes());
-        }
-        keyed
+        gather(&mut keyed, |text| {
+            text.put(b"AWS4-HMAC-SHA256\n");
+            text.put(self.values.get(Parameter::Date).unwrap_or_default().as_bytes());
+            for (before, piece) in [("\n", date), ("/", region), ("/", service)] {
+                text.put(before.as_bytes());
+                text.put(piece.as_bytes());
+            }
+            text.put(b"/aws4_request\n");
+            text.put(&digest);
+        });
+        keyed.finalize().into_bytes().into()
     }
 
     /// The canonical request up to the host.
     fn begin_canonical_request(&self, reading: Reading) -> Sha256 {
         let mut hash = Sha256::new();
-        hash.put(b"GET\n/\n");
-        match reading {
-            Reading::AsPrinted => self.write_printed_query(&mut hash),
-            Reading::Encoded(plus) => self.write_encoded_query(plus, &mut hash),
-        }
-        hash.put(b"\nhost:");
+        gather(&mut hash, |text| {
+            text.put(b"GET\n/\n");
+            match reading {
+                Reading::AsPrinted => self.write_printed_query(text),
+                Reading::Encoded(plus) => self.write_encoded_query(plus, text),
+            }
+            text.put(b"\nhost:");
+        });
         hash
     }
 
     /// The parameters as they stand, in canonical order. What is in that order already goes in as one piece:
     /// with most SDKs that is all of it.
     fn write_printed_query(&self, sink: &mut impl Sink) {
-        let query = self.query.as_bytes();
+        let query = self.values.query.as_bytes();
         let mut piece = 0..0;
-        for (_, value) in self.values.signed() {
-            if piece.end != 0 && piece.end + 1 == value.start {
-                piece.end = value.end;
+        for (_, span) in self.values.signed() {
+            if piece.end != 0 && piece.end + 1 == span.start {
+                piece.end = span.end;
                 continue;
             }
             if piece.end != 0 {
                 sink.put(query.get(piece).unwrap_or_default());
                 sink.put(b"&");
             }
-            piece = value.start..value.end;
+            piece = span;
         }
         sink.put(query.get(piece).unwrap_or_default());
     }
 
     /// The canonical query as the specification builds it: decoded and encoded again.
     fn write_encoded_query(&self, plus: Plus, sink: &mut impl Sink) {
-        for (parameter, value) in self.values.signed() {
+        for (parameter, _) in self.values.signed() {
             if parameter != Parameter::Action {
                 sink.put(b"&");
             }
             sink.put(parameter.name().as_bytes());
             sink.put(b"=");
-            encode_into(decoded(value.text, plus), Keep::Unreserved, sink);
+            let value = self.values.get(parameter).unwrap_or_default();
+            encode_into(decoded(value, plus), Keep::Unreserved, sink);
         }
     }
 
-    fn signed_hosts<'b, S: AsRef<str>>(&'b self, spellings: &'b [S]) -> impl Iterator<Item = SignedHost<'b>> {
-        let other_port_text = match (self.port, self.port_text) {
-            (443, "") => Some(":443"),
-            (443, _) => Some(""),
+    fn printed_host(&self) -> SignedHost<'_> {
+        SignedHost { host: self.host, lower: false, port: self.port_text }
+    }
+
+    /// Every spelling to be tried but the printed one.
+    fn other_hosts<'b, S: AsRef<str>>(&'b self, spellings: &'b [S]) -> impl Iterator<Item = SignedHost<'b>> {
+        let printed = self.printed_host();
+        let other_port = match (self.port, self.port_text) {
+            (443, "") => Some(SignedHost { port: ":443", ..printed }),
+            (443, _) => Some(SignedHost { port: "", ..printed }),
             _ => None,
         };
         let cased = self.host.bytes().any(|byte| byte.is_ascii_uppercase());
-        let as_printed = |port| SignedHost { host: self.host, lower: false, port };
-        let lowered = |port| SignedHost { host: self.host, lower: true, port };
-        let printed = [
-            Some(as_printed(self.port_text)),
-            cased.then(|| lowered(self.port_text)),
-            other_port_text.map(as_printed),
-            other_port_text.filter(|_| cased).map(lowered),
-        ];
+        let lowered = |host: SignedHost<'b>| cased.then_some(SignedHost { lower: true, ..host });
+        let others = [lowered(printed), other_port, other_port.and_then(lowered)];
         let registered = spellings.iter().flat_map(|spelling| {
             let spelling = spelling.as_ref();
             [Some(spelling), spelling.strip_suffix(":443")].into_iter().flatten()
         });
         let registered = registered
-            .filter(move |spelling| !printed.iter().flatten().any(|host| host.reads(spelling)))
+            .filter(move |spelling| {
+                !printed.reads(spelling) && !others.iter().flatten().any(|host| host.reads(spelling))
+            })
             .map(|host| SignedHost { host, lower: false, port: "" });
-        printed.into_iter().flatten().chain(registered)
+        others.into_iter().flatten().chain(registered)
     }
 }
 
@@ -509,11 +527,7 @@ pub fn sign(request: &TokenRequest<'_>) -> Result<String, TokenError> {
     let key = SigningKey::derive(request.secret, date.as_str(), region, SERVICE);
     let port = if port == 443 { "" } else { token.port_text };
     let signed_host = SignedHost { host, lower: true, port };
-    let signature = finish(
-        &token.begin_string_to_sign(&key),
-        &token.begin_canonical_request(Reading::AsPrinted),
-        signed_host,
-    );
+    let signature = token.sign(&key, &token.begin_canonical_request(Reading::AsPrinted), signed_host);
     text.extend(hex(&signature).map(char::from));
     Ok(text)
 }
@@ -547,19 +561,26 @@ impl Parameter {
         }
     }
 
-    fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "Action" => Self::Action,
-            "DBUser" => Self::DbUser,
-            "X-Amz-Algorithm" => Self::Algorithm,
-            "X-Amz-Credential" => Self::Credential,
-            "X-Amz-Date" => Self::Date,
-            "X-Amz-Expires" => Self::Expires,
-            "X-Amz-Security-Token" => Self::SecurityToken,
-            "X-Amz-SignedHeaders" => Self::SignedHeaders,
-            "X-Amz-Signature" => Self::Signature,
+    /// The parameter whose name and `=` stand at the beginning of `query`.
+    ///
+    /// The letters in which the names differ pick the one to compare with.
+    fn leading(query: &[u8]) -> Option<Self> {
+        let parameter = match query {
+            [b'A', ..] => Self::Action,
+            [b'D', ..] => Self::DbUser,
+            [b'X', b'-', b'A', b'm', b'z', b'-', name @ ..] => match name {
+                [b'A', ..] => Self::Algorithm,
+                [b'C', ..] => Self::Credential,
+                [b'D', ..] => Self::Date,
+                [b'E', ..] => Self::Expires,
+                [b'S', b'e', ..] => Self::SecurityToken,
+                [b'S', _, _, _, b'e', ..] => Self::SignedHeaders,
+                [b'S', ..] => Self::Signature,
+                _ => return None,
+            },
             _ => return None,
-        })
+        };
+        (query.strip_prefix(parameter.name().as_bytes())?.first() == Some(&b'=')).then_some(parameter)
     }
 }
 
@@ -618,94 +639,98 @@ impl TokenError {
     }
 }
 
-const LONGEST_NAME: usize = Parameter::SecurityToken.name().len();
-
 /// The parameters of a token, each at most once, in canonical order whatever the order of the text.
 #[derive(Clone, Copy)]
-struct Values<'a>([Option<Value<'a>>; Parameter::ALL.len()]);
+struct Values<'a> {
+    query: &'a str,
+    /// Where each parameter lies.
+    spans: [Span; Parameter::ALL.len()],
+}
 
-#[derive(Clone, Copy)]
-struct Value<'a> {
-    text: &'a str,
-    /// Where the parameter, name included, lies in the query.
-    start: usize,
-    end: usize,
+/// Where in the query a parameter lies, name included. One that is missing ends at 0, where none can end. Half
+/// the size of a range: tokens are handed on by copying them.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    start: u32,
+    end: u32,
 }
 
 impl<'a> Values<'a> {
     fn parse(query: &'a str) -> Result<Self, TokenError> {
-        let mut values = Self([None; Parameter::ALL.len()]);
-        let mut rest = Some(query);
-        while let Some(text) = rest {
-            let start = query.len() - text.len();
-            let pair;
-            (pair, rest) = match encode::split_once(text, b'&') {
-                Some((pair, rest)) => (pair, Some(rest)),
-                None => (text, None),
-            };
-            let named = pair.bytes().take(LONGEST_NAME + 1).position(|byte| byte == b'=').and_then(|at| {
-                let (name, text) = pair.split_at_checked(at)?;
-                Some((Parameter::from_name(name)?, text.get(1..)?))
-            });
-            let Some((parameter, text)) = named else {
-                return Err(values.stray(query, pair, rest.is_none()));
-            };
-            let Some(slot) = values.0.get_mut(parameter as usize).filter(|slot| slot.is_none()) else {
+        let mut values = Self { query, spans: [Span::default(); Parameter::ALL.len()] };
+        let mut start = 0;
+        loop {
+            let rest = query.as_bytes().get(start..).unwrap_or_default();
+            let Some(parameter) = Parameter::leading(rest) else { return Err(values.stray(start)) };
+            let end = memchr::memchr(b'&', rest).map_or(query.len(), |length| start + length);
+            let Some(span) = values.spans.get_mut(parameter as usize).filter(|span| span.end == 0) else {
                 return Err(TokenError::DuplicateParameter);
             };
-            *slot = Some(Value { text, start, end: start + pair.len() });
+            *span = Span { start: start as u32, end: end as u32 };
+            if end == query.len() {
+                return Ok(values);
+            }
+            start = end + 1;
         }
-        Ok(values)
     }
 
     /// What a piece that is no parameter means: another text altogether, the end of a cut token, or an intruder.
-    fn stray(&self, query: &str, pair: &str, last: bool) -> TokenError {
-        if self.0.iter().all(Option::is_none) && !query.contains("X-Amz-") {
+    #[cold]
+    fn stray(&self, start: usize) -> TokenError {
+        let rest = self.query.get(start..).unwrap_or_default();
+        if self.spans.iter().all(|span| span.end == 0) && !self.query.contains("X-Amz-") {
             TokenError::NotAToken
-        } else if last && Parameter::ALL.iter().any(|parameter| parameter.name().starts_with(pair)) {
+        } else if Parameter::ALL.iter().any(|parameter| parameter.name().starts_with(rest)) {
             TokenError::Truncated
         } else {
             TokenError::UnknownParameter
         }
     }
 
-    fn get(&self, parameter: Parameter) -> Option<&Value<'a>> {
-        self.0.get(parameter as usize)?.as_ref()
+    fn span(&self, parameter: Parameter) -> Option<Range<usize>> {
+        let span = self.spans.get(parameter as usize).filter(|span| span.end != 0)?;
+        Some(span.start as usize..span.end as usize)
     }
 
+    /// The value of a parameter, as it is spelled.
+    #[inline]
+    fn get(&self, parameter: Parameter) -> Option<&'a str> {
+        let Range { start, end } = self.span(parameter)?;
+        self.query.get(start + parameter.name().len() + 1..end)
+    }
+
+    #[inline]
     fn require(&self, parameter: Parameter) -> Result<&'a str, TokenError> {
-        let text = self.get(parameter).map(|value| value.text).filter(|text| !text.is_empty());
-        text.ok_or(TokenError::MissingParameter(parameter))
+        self.get(parameter).filter(|text| !text.is_empty()).ok_or(TokenError::MissingParameter(parameter))
     }
 
+    #[inline]
     fn exactly(&self, parameter: Parameter, expected: &str, otherwise: TokenError) -> Result<(), TokenError> {
         if self.require(parameter)? == expected { Ok(()) } else { Err(otherwise) }
     }
 
     /// The signature comes last in most tokens, so a cut one lacks some or all of it.
-    fn signature(&self, query: &str) -> Result<[u8; 32], TokenError> {
-        let value = self.get(Parameter::Signature).ok_or(TokenError::Truncated)?;
-        let short = value.text.len() < 64 && value.text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        encode::unhex(value.text).ok_or(if short && value.end == query.len() {
-            TokenError::Truncated
-        } else {
-            TokenError::MalformedSignature
+    fn signature(&self) -> Result<[u8; 32], TokenError> {
+        let text = self.get(Parameter::Signature).ok_or(TokenError::Truncated)?;
+        encode::unhex(text).ok_or_else(|| {
+            let short = text.len() < 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let last = self.span(Parameter::Signature).is_some_and(|span| span.end == self.query.len());
+            if short && last { TokenError::Truncated } else { TokenError::MalformedSignature }
         })
     }
 
-    /// Everything that is signed, in canonical order.
-    fn signed(&self) -> impl Iterator<Item = (Parameter, &Value<'a>)> {
+    /// Everything that is signed, in canonical order, and where it lies.
+    fn signed(&self) -> impl Iterator<Item = (Parameter, Range<usize>)> {
         Parameter::ALL
             .into_iter()
-            .zip(&self.0)
-            .filter(|(parameter, _)| *parameter != Parameter::Signature)
-            .filter_map(|(parameter, value)| Some((parameter, value.as_ref()?)))
+            .filter(|parameter| *parameter != Parameter::Signature)
+            .filter_map(|parameter| Some((parameter, self.span(parameter)?)))
     }
 
     /// How the signed values are spelled, all together; `None` where a `%` begins no escape.
     fn scan(&self) -> Option<Scan> {
-        self.signed().try_fold(Scan { canonical: true, plus: false }, |all, (_, value)| {
-            let one = encode::scan(value.text)?;
+        self.signed().try_fold(Scan { canonical: true, plus: false }, |all, (parameter, _)| {
+            let one = encode::scan(self.get(parameter)?)?;
             Some(Scan { canonical: all.canonical && one.canonical, plus: all.plus || one.plus })
         })
     }
@@ -745,16 +770,6 @@ impl SignedHost<'_> {
             }
         })
     }
-}
-
-/// Completes canonical request and string to sign for one spelling of the host.
-fn finish(keyed: &HmacSha256, request: &Sha256, host: SignedHost<'_>) -> [u8; 32] {
-    let mut request = request.clone();
-    host.write(&mut request);
-    // No further header, the list of signed ones, and the hash of an empty body.
-    request.put(b"\n\nhost\ne3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    let digest = hex(&request.finalize().into());
-    keyed.clone().chain_update(digest).finalize().into_bytes().into()
 }
 
 /// Splits `host[:port]`. The characters are those of names and addresses: none that could end the line

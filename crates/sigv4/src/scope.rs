@@ -65,7 +65,7 @@ impl<'a> Credential<'a> {
         separator: impl Fn(&'a str) -> Option<&'a str>,
     ) -> Result<Self, CredentialError> {
         let (mut rest, mut first) = (text, true);
-        let mut element = |punctuation: u8, longest: usize| {
+        let mut element = |allowed: u8, longest: usize| {
             if !first {
                 rest = separator(rest).ok_or(if rest.is_empty() {
                     CredentialError::Elements
@@ -74,8 +74,7 @@ impl<'a> Credential<'a> {
                 })?;
             }
             first = false;
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == punctuation;
-            let end = rest.bytes().position(|byte| !allowed(byte)).unwrap_or(rest.len());
+            let end = rest.bytes().position(|byte| kind(byte) & allowed == 0).unwrap_or(rest.len());
             let (element, after) = rest.split_at_checked(end).ok_or(CredentialError::Characters)?;
             rest = after;
             if (1..=longest).contains(&element.len()) {
@@ -84,11 +83,11 @@ impl<'a> Credential<'a> {
                 Err(CredentialError::Characters)
             }
         };
-        let access_key_id = element(b'_', 128)?;
-        let date = element(b'_', 8)?;
-        let region = element(b'-', 64)?;
-        let service = element(b'-', 64)?;
-        let terminator = element(b'_', 64)?;
+        let access_key_id = element(ALPHANUMERIC | UNDERSCORE, 128)?;
+        let date = element(ALPHANUMERIC | UNDERSCORE, 8)?;
+        let region = element(ALPHANUMERIC | HYPHEN, 64)?;
+        let service = element(ALPHANUMERIC | HYPHEN, 64)?;
+        let terminator = element(ALPHANUMERIC | UNDERSCORE, 64)?;
         if !rest.is_empty() {
             return Err(if separator(rest).is_some() {
                 CredentialError::Elements
@@ -104,6 +103,31 @@ impl<'a> Credential<'a> {
         }
         Ok(Self { access_key_id, scope: Scope { date, region, service } })
     }
+}
+
+/// The kinds of characters that elements are made of; a byte has one at most.
+const ALPHANUMERIC: u8 = 1;
+const HYPHEN: u8 = 2;
+const UNDERSCORE: u8 = 4;
+
+#[inline]
+fn kind(byte: u8) -> u8 {
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would refuse it")]
+    const KINDS: [u8; 256] = {
+        let mut table = [0; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            table[byte as usize] = match byte {
+                b'-' => HYPHEN,
+                b'_' => UNDERSCORE,
+                _ if byte.is_ascii_alphanumeric() => ALPHANUMERIC,
+                _ => 0,
+            };
+            byte += 1;
+        }
+        table
+    };
+    KINDS.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
