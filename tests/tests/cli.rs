@@ -1,0 +1,120 @@
+//! The command line: what is wrong is named with what was expected, and the exit code tells wrong usage from failure.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use countersign_tests::{Door, Output, Server, countersign, run};
+use std::process::Command;
+
+/// `countersign` without a server, in an empty environment.
+fn countersign_alone(arguments: &[&str]) -> Output {
+    run(Command::new(countersign()).env_clear().args(arguments))
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_names_what_was_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("countersign.toml");
+    std::fs::write(&config, "lisen = \"127.0.0.1:1\"\n").unwrap();
+    let cases: &[(&[&str], &[&str])] = &[
+        (&[], &["Usage:"]),
+        (&["srve"], &["srve", "serve"]),
+        (&["serve", "--lisen", "x"], &["--lisen", "--listen"]),
+        (&["serve", "--listen", "nowhere"], &["nowhere", "--listen"]),
+        (&["serve", "--listen", "0.0.0.0:4590"], &["0.0.0.0:4590", "loopback", "127.0.0.1"]),
+        (&["serve", "--account-id", "12"], &["12", "--account-id", "digits"]),
+        (&["serve", "--door", "window"], &["window", "auto", "pam", "ldap"]),
+        (&["serve", "--endpoint-domain", "a..b"], &["a..b", "db.example.com"]),
+        (&["serve", "--config", config.to_str().unwrap()], &["lisen", "listen"]),
+        (&["serve", "--config", "/absent.toml"], &["/absent.toml"]),
+        (&["serve"], &["HOME", "--data-dir"]),
+        (&["env", "--data-dir", "/absent", "--region", "Mars"], &["Mars", "--region", "us-east-1"]),
+        (&["ca-bundle", "--data-dir", "/absent"], &["--region"]),
+        (&["ca-bundle", "--data-dir", "/absent", "--region", "Mars"], &["Mars", "--region", "global"]),
+        (&["pam"], &["install"]),
+    ];
+    for (arguments, expected) in cases {
+        // As root there is a default directory.
+        if *arguments == ["serve"] && rustix::process::geteuid().is_root() {
+            continue;
+        }
+        let output = countersign_alone(arguments);
+        assert_eq!(output.code, Some(2), "{output}");
+        for text in *expected {
+            assert!(output.stderr.contains(text), "`{text}` is not named:\n{output}");
+        }
+    }
+}
+
+#[test]
+fn a_failure_ends_with_1_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent");
+    let absent = absent.to_str().unwrap();
+    for arguments in [
+        &["env", "--data-dir", absent][..],
+        &["ca-bundle", "--region", "us-east-1", "--data-dir", absent],
+        &["status", "--data-dir", absent],
+    ] {
+        let output = countersign_alone(arguments);
+        assert_eq!(output.code, Some(1), "{output}");
+        assert!(output.stderr.contains(absent) && output.stderr.contains("countersign serve"), "{output}");
+        assert!(output.stdout.is_empty(), "{output}");
+    }
+    let output = countersign_alone(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "/proc/absent"]);
+    assert_eq!(output.code, Some(1), "{output}");
+    assert!(output.stderr.contains("/proc/absent"), "{output}");
+}
+
+#[test]
+fn help_shows_examples() {
+    for arguments in [&["--help"][..], &["env", "--help"], &["ca-bundle", "--help"]] {
+        let help = countersign_alone(arguments).succeed();
+        assert!(help.contains("Example") && help.contains("countersign "), "{help}");
+    }
+    let version = countersign_alone(&["--version"]).succeed();
+    assert!(version.starts_with("countersign 0."), "{version}");
+}
+
+#[test]
+fn a_running_server_is_asked() {
+    let mut server = Server::start(Door::usual());
+    // What a shell makes of the exports, whatever was set before.
+    let program = countersign();
+    let program = program.to_str().unwrap();
+    let data_dir = server.data_dir();
+    let line = format!(
+        "unset AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_DEFAULT_REGION
+         export AWS_SESSION_TOKEN=stale AWS_PROFILE=absent
+         eval \"$('{program}' env --data-dir '{}' --region eu-west-1)\"
+         [ \"$AWS_DEFAULT_REGION\" = eu-west-1 ] && aws sts get-caller-identity --query Arn --output text",
+        data_dir.display()
+    );
+    for shell in ["sh", "bash"] {
+        let arn = server.shell(&format!("{shell} -c '{}'", line.replace('\'', r"'\''"))).succeed();
+        assert_eq!(arn, "arn:aws:iam::123456789012:user/administrator", "{shell}");
+    }
+
+    let bundle = server.countersign(&["ca-bundle", "--region", "eu-central-1"]).succeed();
+    assert!(bundle.contains("-----BEGIN CERTIFICATE-----") && bundle.ends_with("-----END CERTIFICATE-----"));
+    assert!(server.countersign(&["ca-bundle", "--region", "global"]).succeed().contains(&bundle));
+    let status = server.countersign(&["status"]).succeed();
+    assert!(status.contains("databases  none") && status.contains(server.door().as_str()), "{status}");
+
+    // The account is the data directory's.
+    server.interrupt();
+    let data_dir = data_dir.to_str().unwrap();
+    let output = countersign_alone(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        data_dir,
+        "--account-id",
+        "210987654321",
+    ]);
+    assert_eq!(output.code, Some(1), "{output}");
+    assert!(output.stderr.contains("210987654321") && output.stderr.contains("123456789012"), "{output}");
+    // A stopped server is not taken for a running one.
+    let output = server.countersign(&["status"]);
+    assert_eq!(output.code, Some(1), "{output}");
+}
