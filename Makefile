@@ -68,7 +68,7 @@ soak: ## logins and faults for an hour (SHORT=1: one minute)
 	@scripts/install-deps.sh build postgres aws nextest
 	cargo build --workspace --lib --bins --tests
 	@$(call pam,$(TARGET)/debug)
-	COUNTERSIGN_SOAK_SECONDS=$(if $(filter 1,$(SHORT)),60,3600) cargo nextest run -p countersign-tests --profile soak
+	COUNTERSIGN_SOAK_SECONDS=$(if $(filter 1,$(SHORT)),60,3600) cargo nextest run -p countersign-tests --profile soak --run-ignored only
 
 .PHONY: install
 install: ## what `make release` built: binary, PAM module and service file, systemd unit (PREFIX, DESTDIR)

@@ -34,7 +34,7 @@ main() {
         remove)
             drop "$destdir$prefix/bin/countersign"
             drop "$security/pam_countersign.so"
-            if [ -e "$service" ] && ! pam_service | cmp -s - "$service"; then
+            if [ -e "$service" ] && ! cmp -s "$scripts/countersign.pam" "$service"; then
                 echo "kept $service: it was changed by hand"
             else
                 drop "$service"
@@ -75,20 +75,11 @@ drop() {
 
 put_pam() {
     put 755 "$1/libpam_countersign.so" "$2/pam_countersign.so"
-    if [ -e "$3" ] && ! pam_service | cmp -s - "$3"; then
+    if [ -e "$3" ] && ! cmp -s "$scripts/countersign.pam" "$3"; then
         echo "kept $3: it was changed by hand"
     else
-        pam_service | put 644 - "$3"
+        put 644 "$scripts/countersign.pam" "$3"
     fi
-}
-
-# What `pamservice=countersign` in pg_hba.conf refers to.
-pam_service() {
-    cat <<'SERVICE'
-# Database logins with IAM tokens: the module asks Countersign, and refuses if it gets no answer.
-auth     required  pam_countersign.so
-account  required  pam_countersign.so
-SERVICE
 }
 
 # Where libpam looks for modules: beside pam_unix.so.

@@ -70,8 +70,39 @@ enum Expect<'a> {
     Success,
     /// It fails, and the client is told this.
     Failure(&'a str),
-    /// A login is refused: the client is told no more than that, and the audit trail has this reason.
+    /// A login is refused: the client is told no more than that.
+    RefusalForm,
+    /// The same, and the audit trail has this reason.
     Refusal(&'a str),
+}
+
+/// A token that the AWS CLI would not make.
+#[derive(Clone, Copy)]
+struct Odd<'a> {
+    host: &'a str,
+    port: u16,
+    region: &'a str,
+    user: &'a str,
+    /// Seconds since it was signed.
+    age: i64,
+    wrong_secret: bool,
+}
+
+/// A login by the password; what follows a quote in the statement follows the command.
+fn psql(password: &str, user: &str, sql: &str) -> String {
+    let quote = if sql.contains("'  #") { "" } else { "'" };
+    format!(
+        "PGPASSWORD=\"{password}\" psql \"host=$RDSHOST port=$RDSPORT dbname=postgres user={user} $TLS\" -c '{sql}{quote}"
+    )
+}
+
+/// A login by a token of the profile `mydbuser`.
+fn login_as(user: &str, sql: &str) -> String {
+    let token = format!(
+        "$(aws rds generate-db-auth-token --hostname $RDSHOST --port $RDSPORT --region us-east-1 --username {user} \
+         --profile mydbuser)"
+    );
+    psql(&token, user, sql)
 }
 
 impl Demo {
@@ -206,88 +237,167 @@ impl Demo {
 
     fn logins(&mut self) -> anyhow::Result<()> {
         self.heading("The login")?;
-        self.step(
-            &self.login_as("mydbuser", "--profile mydbuser", "select version(), session_user"),
-            &Expect::Success,
-        )?;
-        Ok(())
+        self.step(&login_as("mydbuser", "select version(), session_user"), &Expect::Success)
     }
 
     fn refusals(&mut self) -> anyhow::Result<()> {
         self.heading("What does not log in; the client is told nothing, the audit trail why")?;
-        let (key, secret) = (self.variable("KEY_ID"), self.secret.clone());
+        self.other_tokens()?;
+        self.other_ways_in()?;
+        self.withdrawn()?;
+        self.switched_off()?;
+        self.hanging()
+    }
+
+    /// Tokens that are well made, but not for this login or not now.
+    fn other_tokens(&mut self) -> anyhow::Result<()> {
         let host = self.variable("RDSHOST");
         let port: u16 = self.variable("RDSPORT").parse()?;
-        let signed = |user: &str, region: &str, port: u16, age: i64, secret: &str| {
-            let now = time::OffsetDateTime::now_utc().unix_timestamp();
-            rds_token::sign(&rds_token::TokenRequest {
-                host: &host,
-                port,
-                user,
-                region,
-                access_key_id: &key,
-                secret: &sigv4::SecretKey::from_bytes(secret.as_bytes()),
-                session_token: None,
-                issued_at: Timestamp::from_unix(now - age),
-                expires: 900,
-            })
-        };
-        let hour_old = signed("mydbuser", REGION, port, 3600, &secret)?;
-        let ahead = signed("mydbuser", REGION, port, -3600, &secret)?;
-        let elsewhere = signed("mydbuser", REGION, port + 1, 0, &secret)?;
-        let region = signed("mydbuser", "eu-west-1", port, 0, &secret)?;
-        let forged = signed("mydbuser", REGION, port, 0, "not-the-secret-of-this-access-key-000000")?;
-        for (what, token, reason) in [
-            ("a token of an hour ago", hour_old, "expired"),
-            ("a token dated ahead", ahead, "not-yet-valid"),
-            ("a token for another port", elsewhere, "wrong-endpoint"),
-            ("a token for another region", region, "wrong-region"),
-            ("a token signed with a wrong secret", forged, "signature-mismatch"),
-        ] {
+        let good = Odd { host: &host, port, region: REGION, user: "mydbuser", age: 0, wrong_secret: false };
+        let tokens = [
+            ("of an hour ago", self.sign(&Odd { age: 3600, ..good })?, "expired"),
+            ("dated ahead", self.sign(&Odd { age: -3600, ..good })?, "not-yet-valid"),
+            (
+                "that says it is valid for a week",
+                self.sign(&good)?.replace("=900&", "=604800&"),
+                "expires-out-of-range",
+            ),
+            ("for another host", self.sign(&Odd { host: "otherdb.example.com", ..good })?, "wrong-endpoint"),
+            ("for another port", self.sign(&Odd { port: port + 1, ..good })?, "wrong-endpoint"),
+            ("for another region", self.sign(&Odd { region: "eu-west-1", ..good })?, "wrong-region"),
+            ("for another service", self.sign(&good)?.replace("rds-db", "rds"), "wrong-service"),
+            ("of another user", self.sign(&Odd { user: "other", ..good })?, "wrong-user"),
+            (
+                "signed with a wrong secret",
+                self.sign(&Odd { wrong_secret: true, ..good })?,
+                "signature-mismatch",
+            ),
+            ("cut in the middle", self.sign(&good)?.chars().take(200).collect(), "truncated"),
+        ];
+        for (what, token, reason) in tokens {
             self.set("TOKEN", &token);
             self.step(
-                &format!("PGPASSWORD=\"$TOKEN\" psql \"host=$RDSHOST port=$RDSPORT dbname=postgres user=mydbuser $TLS\" -c 'select 1'  # {what}"),
+                &psql("$TOKEN", "mydbuser", &format!("select 1'  # a token {what}")),
                 &Expect::Refusal(reason),
             )?;
         }
+        Ok(())
+    }
+
+    fn other_ways_in(&mut self) -> anyhow::Result<()> {
         self.step(
-            &self.login_as("other", "--profile mydbuser", "select 1"),
+            &login_as("other", "select 1'  # no policy for this user"),
             &Expect::Refusal("not-authorized"),
         )?;
+        let plaintext = login_as("mydbuser", "select 1'  # no TLS").replace("$TLS", "sslmode=disable");
+        self.step(&plaintext, &Expect::Failure("no encryption"))?;
         self.step(
-            "PGPASSWORD=\"$(aws rds generate-db-auth-token --hostname $RDSHOST --port $RDSPORT --region us-east-1 \
-             --username mydbuser --profile mydbuser)\" \
-             psql \"host=$RDSHOST port=$RDSPORT dbname=postgres user=mydbuser sslmode=disable\" -c 'select 1'  # no TLS",
-            &Expect::Failure("no encryption"),
-        )?;
-        self.step(
-            "aws iam update-access-key --user-name mydbuser --access-key-id $KEY_ID --status Inactive",
+            &psql("Master-pass-1", "postgres", "CREATE USER pat PASSWORD $$Pat-pass-1$$"),
             &Expect::Success,
         )?;
         self.step(
-            &self.login_as("mydbuser", "--profile mydbuser", "select 1"),
-            &Expect::Refusal("inactive-access-key"),
+            &login_as("pat", "select 1'  # a role without rds_iam"),
+            &Expect::Failure("password authentication failed"),
         )?;
         self.step(
-            "aws iam update-access-key --user-name mydbuser --access-key-id $KEY_ID --status Active",
+            &psql("Pat-pass-1", "pat", "select session_user'  # its password works"),
             &Expect::Success,
         )?;
-        self.step(&self.login_as("mydbuser", "--profile mydbuser", "select session_user"), &Expect::Success)?;
+        self.step(&psql("Master-pass-1", "postgres", "GRANT rds_iam TO pat"), &Expect::Success)?;
+        self.step(
+            &psql("Pat-pass-1", "pat", "select 1'  # and no longer, once it has rds_iam"),
+            &Expect::RefusalForm,
+        )
+    }
+
+    /// Keys and permissions that were taken back, each in force at the next login.
+    fn withdrawn(&mut self) -> anyhow::Result<()> {
+        let login = login_as("mydbuser", "select session_user");
+        let account = "arn:aws:iam::123456789012";
+        let deny = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"rds-db:connect","Resource":"*"}}"#;
+        for (take, reason, give) in [
+            (
+                "aws iam update-access-key --user-name mydbuser --access-key-id $KEY_ID --status Inactive"
+                    .to_owned(),
+                "inactive-access-key",
+                "aws iam update-access-key --user-name mydbuser --access-key-id $KEY_ID --status Active"
+                    .to_owned(),
+            ),
+            (
+                format!(
+                    "aws iam put-user-policy --user-name mydbuser --policy-name deny --policy-document '{deny}'"
+                ),
+                "explicit-deny",
+                "aws iam delete-user-policy --user-name mydbuser --policy-name deny".to_owned(),
+            ),
+            (
+                format!(
+                    "aws iam detach-user-policy --user-name mydbuser --policy-arn {account}:policy/iam_rds_connect"
+                ),
+                "not-authorized",
+                format!(
+                    "aws iam attach-user-policy --user-name mydbuser --policy-arn {account}:policy/iam_rds_connect"
+                ),
+            ),
+        ] {
+            self.step(&take, &Expect::Success)?;
+            self.step(&login, &Expect::Refusal(reason))?;
+            self.step(&give, &Expect::Success)?;
+            self.step(&login, &Expect::Success)?;
+        }
         Ok(())
+    }
+
+    fn switched_off(&mut self) -> anyhow::Result<()> {
+        let login = login_as("mydbuser", "select session_user");
+        let modify = "aws rds modify-db-instance --db-instance-identifier mydb --apply-immediately --query DBInstance.DBInstanceStatus";
+        let wait = "aws rds wait db-instance-available --db-instance-identifier mydb";
+        self.step(&format!("{modify} --no-enable-iam-database-authentication"), &Expect::Success)?;
+        self.step(wait, &Expect::Success)?;
+        self.step(&login, &Expect::Failure("password authentication failed"))?;
+        self.step(&format!("{modify} --enable-iam-database-authentication"), &Expect::Success)?;
+        self.step(wait, &Expect::Success)?;
+        self.step(&login, &Expect::Success)
+    }
+
+    /// A Countersign that hangs: refused within two seconds, and afterwards all is well.
+    fn hanging(&mut self) -> anyhow::Result<()> {
+        let token = "TOKEN=\"$(aws rds generate-db-auth-token --hostname $RDSHOST --port $RDSPORT --region us-east-1 --username mydbuser --profile mydbuser)\"";
+        say("$ kill -STOP %1  # countersign hangs")?;
+        self.signal(rustix::process::Signal::STOP)?;
+        let started = Instant::now();
+        let refused = self
+            .step(&format!("{token}; time {}", psql("$TOKEN", "mydbuser", "select 1")), &Expect::RefusalForm);
+        say("$ kill -CONT %1")?;
+        self.signal(rustix::process::Signal::CONT)?;
+        refused?;
+        ensure!(
+            started.elapsed() < Duration::from_secs(10),
+            "a door that hangs was to be given up after two seconds"
+        );
+        self.step(&login_as("mydbuser", "select session_user"), &Expect::Success)
+    }
+
+    fn sign(&self, odd: &Odd<'_>) -> anyhow::Result<String> {
+        let secret = if odd.wrong_secret { "not-the-secret-of-this-access-key-000000" } else { &self.secret };
+        let now = time::OffsetDateTime::now_utc().unix_timestamp();
+        Ok(rds_token::sign(&rds_token::TokenRequest {
+            host: odd.host,
+            port: odd.port,
+            user: odd.user,
+            region: odd.region,
+            access_key_id: &self.variable("KEY_ID"),
+            secret: &sigv4::SecretKey::from_bytes(secret.as_bytes()),
+            session_token: None,
+            issued_at: Timestamp::from_unix(now - odd.age),
+            expires: 900,
+        })?)
     }
 
     fn audit(&mut self) -> anyhow::Result<()> {
         self.heading("The audit trail")?;
-        self.step(&format!("cat {}", self.data_dir.join("audit.jsonl").display()), &Expect::Success)?;
+        self.step(&format!("tail -n 4 {}", self.data_dir.join("audit.jsonl").display()), &Expect::Success)?;
         Ok(())
-    }
-
-    fn login_as(&self, user: &str, options: &str, sql: &str) -> String {
-        format!(
-            "PGPASSWORD=\"$(aws rds generate-db-auth-token --hostname $RDSHOST --port $RDSPORT --region us-east-1 \
-             --username {user} {options})\" \
-             psql \"host=$RDSHOST port=$RDSPORT dbname=postgres user={user} $TLS\" -c '{sql}'"
-        )
     }
 
     fn heading(&self, text: &str) -> anyhow::Result<()> {
@@ -324,11 +434,9 @@ impl Demo {
             Expect::Failure(text) => {
                 ensure!(!succeeded && errors.contains(text), "this was to fail with `{text}`");
             }
+            Expect::RefusalForm => ensure!(!succeeded && is_refusal(&errors), "this was to be refused"),
             Expect::Refusal(reason) => {
-                ensure!(
-                    !succeeded && errors.contains("authentication failed for user"),
-                    "this was to be refused"
-                );
+                ensure!(!succeeded && is_refusal(&errors), "this was to be refused");
                 let logged = self.last_reason()?;
                 say(&format!("    refused: {logged}"))?;
                 ensure!(logged == *reason, "the reason was to be `{reason}`");
@@ -360,15 +468,23 @@ impl Demo {
         Ok((output.status.success(), text(&output.stdout), text(&output.stderr)))
     }
 
+    fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.server.id()).ok().and_then(rustix::process::Pid::from_raw);
+        Ok(rustix::process::kill_process(pid.context("the server has no process id")?, signal)?)
+    }
+
     /// An interrupt, as Ctrl-C gives it: the databases stop too.
     fn stop(&mut self) -> anyhow::Result<()> {
-        if let Some(pid) = i32::try_from(self.server.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
-        }
+        self.signal(rustix::process::Signal::INT)?;
         let status = self.server.wait()?;
         ensure!(status.success(), "`countersign serve` ended: {status}");
         Ok(())
     }
+}
+
+/// The server's one sentence, whichever door it asked through.
+fn is_refusal(errors: &str) -> bool {
+    ["PAM", "LDAP"].iter().any(|door| errors.contains(&format!("{door} authentication failed for user")))
 }
 
 fn config_file(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -45,12 +45,7 @@ const MODULE: &str = "pam_countersign.so";
 const BUILT_MODULE: &str = "libpam_countersign.so";
 const SERVICES: &str = "/etc/pam.d";
 
-const SERVICE_FILE: &str = "\
-# PostgreSQL asks Countersign through this service (hba method `pam pamservice=countersign`).
-# The module finds the socket in the database's data directory, its working directory.
-auth     required  pam_countersign.so
-account  required  pam_countersign.so
-";
+const SERVICE_FILE: &str = include_str!("../../../scripts/countersign.pam");
 
 /// Carries the command out.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
