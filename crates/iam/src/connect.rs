@@ -5,7 +5,7 @@
 
 use crate::credential::Credential;
 use crate::decision::{Allowed, Decision, Reason, Refused};
-use crate::{AccessKeyId, Authorization, Database, Denial, Snapshot};
+use crate::{AccessKeyId, Authorization, Database, Denial, Endpoint, Snapshot};
 use sigv4::rds_token::{Token, TokenError};
 use sigv4::{Decoy, Timestamp};
 
@@ -52,11 +52,11 @@ fn decide<'s>(
     let token = Token::parse(request.token).map_err(Reason::Token)?;
     let id = token.access_key_id().parse::<AccessKeyId>().ok();
     refused.key = id;
-    meant_for(&token, database, request.user)?;
+    let endpoint = meant_for(&token, database, request.user)?;
     token.check_time(now).map_err(Reason::Token)?;
 
     let credential = id.and_then(|id| snapshot.credential(&id));
-    let credential = authentic(&token, database, credential, snapshot.decoy())?;
+    let credential = authentic(&token, endpoint, credential, snapshot.decoy())?;
     let principal = snapshot.principal(credential).ok_or(Reason::PrincipalGone)?;
     refused.principal = Some(principal.arn.as_str());
     still_valid(&token, credential, now)?;
@@ -86,37 +86,35 @@ fn decide<'s>(
     }
 }
 
-/// What was signed is this database's endpoint and region, and the user that logs in. What the client dialled does not
-/// matter.
-fn meant_for(token: &Token<'_>, database: &Database, user: &str) -> Result<(), Reason> {
-    if !database.answers_at(token.host(), token.port()) {
-        return Err(Reason::WrongEndpoint);
-    }
+/// What was signed is an endpoint of this database, its region, and the user that logs in. What the client dialled does
+/// not matter.
+fn meant_for<'d>(token: &Token<'_>, database: &'d Database, user: &str) -> Result<&'d Endpoint, Reason> {
+    let endpoint = database.endpoint(token.host(), token.port()).ok_or(Reason::WrongEndpoint)?;
     if token.region() != database.region.as_str() {
         return Err(Reason::WrongRegion);
     }
     if !token.user_eq(user) {
         return Err(Reason::WrongUser);
     }
-    Ok(())
+    Ok(endpoint)
 }
 
 /// The signature, before anything is said about the key: an unknown key costs what a known one costs.
 fn authentic<'s>(
     token: &Token<'_>,
-    database: &Database,
+    endpoint: &Endpoint,
     credential: Option<&'s Credential>,
     decoy: &Decoy,
 ) -> Result<&'s Credential, Reason> {
-    let registered = database.endpoint(token.host(), token.port()).map(|endpoint| &endpoint.signed);
+    let registered = [&endpoint.signed];
     let Some(credential) = credential else {
         // The same work, and always an error.
-        return Err(match token.verify_decoy(decoy, registered.as_slice()) {
+        return Err(match token.verify_decoy(decoy, &registered) {
             TokenError::SignatureMismatch => Reason::UnknownAccessKey,
             other => Reason::Token(other),
         });
     };
-    token.verify(&credential.secret, &credential.keys, registered.as_slice()).map_err(Reason::Token)?;
+    token.verify(&credential.secret, &credential.keys, &registered).map_err(Reason::Token)?;
     Ok(credential)
 }
 

@@ -561,26 +561,32 @@ impl Parameter {
         }
     }
 
+    /// Inlined, so that each comparison is with a text known to the compiler.
+    #[inline(always)]
+    fn if_leading(self, query: &[u8]) -> Option<Self> {
+        let rest = query.strip_prefix(self.name().as_bytes())?;
+        (rest.first() == Some(&b'=')).then_some(self)
+    }
+
     /// The parameter whose name and `=` stand at the beginning of `query`.
     ///
     /// The letters in which the names differ pick the one to compare with.
     fn leading(query: &[u8]) -> Option<Self> {
-        let parameter = match query {
-            [b'A', ..] => Self::Action,
-            [b'D', ..] => Self::DbUser,
+        match query {
+            [b'A', ..] => Self::Action.if_leading(query),
+            [b'D', ..] => Self::DbUser.if_leading(query),
             [b'X', b'-', b'A', b'm', b'z', b'-', name @ ..] => match name {
-                [b'A', ..] => Self::Algorithm,
-                [b'C', ..] => Self::Credential,
-                [b'D', ..] => Self::Date,
-                [b'E', ..] => Self::Expires,
-                [b'S', b'e', ..] => Self::SecurityToken,
-                [b'S', _, _, _, b'e', ..] => Self::SignedHeaders,
-                [b'S', ..] => Self::Signature,
-                _ => return None,
+                [b'A', ..] => Self::Algorithm.if_leading(query),
+                [b'C', ..] => Self::Credential.if_leading(query),
+                [b'D', ..] => Self::Date.if_leading(query),
+                [b'E', ..] => Self::Expires.if_leading(query),
+                [b'S', b'e', ..] => Self::SecurityToken.if_leading(query),
+                [b'S', _, _, _, b'e', ..] => Self::SignedHeaders.if_leading(query),
+                [b'S', ..] => Self::Signature.if_leading(query),
+                _ => None,
             },
-            _ => return None,
-        };
-        (query.strip_prefix(parameter.name().as_bytes())?.first() == Some(&b'=')).then_some(parameter)
+            _ => None,
+        }
     }
 }
 
@@ -834,19 +840,21 @@ fn is_utf8(text: &str) -> bool {
 /// Whether percent-encoded `text` stands for `expected`, in a time that depends on the lengths and on `text`
 /// alone; `None` when the lengths differ or an escape is none.
 fn decodes_to(text: &str, expected: &[u8]) -> Option<bool> {
-    let (mut text, mut expected) = (text, expected);
+    let (mut text, mut expected) = (text.as_bytes(), expected);
     let mut difference = 0;
-    while let Some((plain, rest)) = encode::split_once(text, b'%') {
+    while let Some(plain) = memchr::memchr(b'%', text) {
+        let (plain, rest) = text.split_at_checked(plain)?;
         let (head, tail) = expected.split_at_checked(plain.len())?;
-        difference |= differences(plain.as_bytes(), head);
-        let (escape, (byte, tail)) = (rest.as_bytes().first_chunk()?, tail.split_first()?);
-        difference |= byte ^ encode::from_hex_pair(*escape)?;
-        (text, expected) = (rest.get(2..)?, tail);
+        difference |= differences(plain, head);
+        let ([_, high, low], rest) = rest.split_first_chunk()?;
+        let (byte, tail) = tail.split_first()?;
+        difference |= byte ^ encode::from_hex_pair([*high, *low])?;
+        (text, expected) = (rest, tail);
     }
     if text.len() != expected.len() {
         return None;
     }
-    difference |= differences(text.as_bytes(), expected);
+    difference |= differences(text, expected);
     Some(difference.ct_eq(&0).into())
 }
 

@@ -55,11 +55,14 @@ impl<'a> Credential<'a> {
     /// # Errors
     /// See [`CredentialError`].
     pub fn parse_encoded(text: &'a str) -> Result<Self, CredentialError> {
-        Self::from_elements(text, |rest| {
-            ["%2F", "/", "%2f"].iter().find_map(|separator| rest.strip_prefix(separator))
+        Self::from_elements(text, |rest| match rest.as_bytes() {
+            [b'%', b'2', b'F' | b'f', ..] => rest.get(3..),
+            [b'/', ..] => rest.get(1..),
+            _ => None,
         })
     }
 
+    #[inline]
     fn from_elements(
         text: &'a str,
         separator: impl Fn(&'a str) -> Option<&'a str>,
