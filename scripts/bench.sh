@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every bench of the crates, then the side-by-side measurements bench/*/run. With SHORT=1 each takes seconds,
+# Runs every bench of the crates, then the measurements of the whole, bench/*.sh. With SHORT=1 each takes seconds,
 # and the figures are rough.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +16,7 @@ for bench in crates/*/benches/*.rs; do
     echo "bench: $(basename "$bench" .rs) of ${manifest%/Cargo.toml}"
     cargo bench --quiet --manifest-path "$manifest" --bench "$(basename "$bench" .rs)" -- "${quick[@]}"
 done
-for run in bench/*/run; do
-    echo "bench: ${run%/run}"
-    "$run"
+for measurement in bench/start.sh bench/logins.sh; do
+    echo "bench: $measurement"
+    "$measurement"
 done
