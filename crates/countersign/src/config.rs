@@ -182,7 +182,7 @@ pub(crate) struct Arguments {
     /// How the log looks, on standard error [default: auto]
     #[arg(long, value_enum, env = "COUNTERSIGN_LOG_FORMAT")]
     log_format: Option<LogFormat>,
-    /// What is logged: error, warn, info, debug, or a filter such as info,countersign_engine=debug [default: info]
+    /// What is logged: error, warn, info, debug, or a filter such as info,engine=debug [default: info]
     #[arg(long, value_name = "FILTER", env = "COUNTERSIGN_LOG")]
     log: Option<String>,
     /// What becomes of the database servers when Countersign ends [default: auto]

@@ -7,7 +7,7 @@
     reason = "tests may; clippy.toml only reaches the functions marked as tests"
 )]
 
-use countersign_engine::{DoorChoice, DoorError, Doors, OpenDoor, Reconciler, Settings};
+use engine::{DoorChoice, DoorError, Doors, OpenDoor, Reconciler, Settings};
 use iam::{Engine, Naming, Region, ResourceId, ResourceKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -78,7 +78,7 @@ impl Drop for World {
 impl World {
     async fn new() -> Self {
         let _repeated = tracing_subscriber::fmt()
-            .with_env_filter("engine=debug,countersign_engine=debug")
+            .with_env_filter("engine=debug,engine=debug")
             .with_test_writer()
             .try_init();
         let folder = tempfile::Builder::new().prefix("countersign").tempdir().unwrap();

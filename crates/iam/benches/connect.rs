@@ -4,15 +4,14 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use countersign_iam as iam;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use std::hint::black_box;
 use iam::{
     AccessKeyId, Credential, Database, Decision, Holder, IdKind, KeyKind, NamedPolicy, Naming, Policies,
     ResourceId, ResourceKind, Role, SecurityToken, SessionCredential, Snapshot, UniqueId, User, may_connect,
 };
 use sigv4::rds_token::{TokenRequest, sign};
 use sigv4::{KeyCache, SecretKey, Timestamp};
+use std::hint::black_box;
 use zeroize::Zeroizing;
 
 const NOW: i64 = 1_767_225_600;

@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use countersign_iam as iam;
-use countersign_iam::{
+use iam::{
     AccessKeyId, Credential, Database, Decision, Engine, FailureClass, Group, Holder, IdKind, KeyKind,
     NamedPolicy, Naming, Policies, Reason, ResourceId, ResourceKind, Role, SecurityToken, SessionCredential,
     Snapshot, UniqueId, User, may_connect,

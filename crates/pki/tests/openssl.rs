@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use countersign_pki::{Authority, CaIdentifier, SERVER_LIFETIME, ServerNames, bundle, bundle_p7b};
+use pki::{Authority, CaIdentifier, SERVER_LIFETIME, ServerNames, bundle, bundle_p7b};
 use time::OffsetDateTime;
 
 fn names() -> ServerNames {

@@ -2,7 +2,7 @@
 //! told by an environment variable to write.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says so by panicking")]
 
-use countersign_store::{EmbeddedStore, Operation, Outcome, Store as _, Transaction};
+use store::{EmbeddedStore, Operation, Outcome, Store as _, Transaction};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};

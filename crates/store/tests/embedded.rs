@@ -1,7 +1,7 @@
 //! The embedded store keeps the contract of the store: against a model, under concurrency, and over restarts.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says so by panicking")]
 
-use countersign_store::{
+use store::{
     Compare, EmbeddedStore, Entry, Event, Operation, Outcome, Store, StoreError, Transaction, Watch,
 };
 use futures_util::future::{join_all, try_join_all};

@@ -2,7 +2,7 @@
 //! set by a shell that starts this test again.
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
-use countersign_store::{EmbeddedStore, Operation, Outcome, Store as _, StoreError, Transaction};
+use store::{EmbeddedStore, Operation, Outcome, Store as _, StoreError, Transaction};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use std::process::Command;
 

@@ -29,7 +29,7 @@ impl Server {
         let naming = iam::Naming::new(account, None);
         let published =
             store::follow(records.clone(), master_key.clone(), naming.clone(), account).await.unwrap();
-        let services = countersign_api::Services {
+        let services = api::Services {
             records: records.clone(),
             master_key,
             published,
@@ -41,7 +41,7 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
-            axum::serve(listener, countersign_api::router(Arc::new(services))).await.unwrap();
+            axum::serve(listener, api::router(Arc::new(services))).await.unwrap();
         });
         Self { records, address, folder }
     }
