@@ -84,6 +84,7 @@ create() {
         [[ $answer != *"<DBInstanceStatus>failed<"* ]] || fail "the instance failed: $(cat "$folder/serve.log")"
         sleep 0.02
     done
+    # shellcheck disable=SC2034 # for the caller
     milliseconds=$(((${EPOCHREALTIME/./} - began) / 1000))
 }
 
