@@ -5,16 +5,15 @@
 //! while a look-up is one hash of the key and nothing else.
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 /// Enough that a shard of a million entries is copied in some 20 us, few enough that an empty map is small.
 const SHARDS: usize = 1024;
 
-/// A fixed seed: keys are what administrators made, never what a client sent.
-type Shard<K, V> = HashMap<K, V, FixedState>;
+type Shard<K, V> = HashTable<(K, V)>;
 
 /// A persistent hash map.
 #[derive(Debug)]
@@ -33,9 +32,14 @@ impl<K, V> Default for Shards<K, V> {
     }
 }
 
-fn shard_of<Q: Hash + ?Sized>(key: &Q) -> usize {
-    // The maps inside use the low bits and the top seven; the shard is chosen by others.
-    (FixedState::default().hash_one(key) >> 32) as usize % SHARDS
+/// A fixed seed: keys are what administrators made, never what a client sent.
+fn hash_of<Q: Hash + ?Sized>(key: &Q) -> u64 {
+    FixedState::default().hash_one(key)
+}
+
+/// The tables inside use the low bits of a hash and the top seven; the shard is chosen by others.
+fn shard_of(hash: u64) -> usize {
+    (hash >> 32) as usize % SHARDS
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
@@ -44,12 +48,17 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.0.get(shard_of(key))?.get(key)
+        let hash = hash_of(key);
+        let entry = self.0.get(shard_of(hash))?.find(hash, |(known, _)| known.borrow() == key);
+        entry.map(|(_, value)| value)
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
-        if let Some(shard) = self.0.get_mut(shard_of(&key)) {
-            Arc::make_mut(shard).insert(key, value);
+        let hash = hash_of(&key);
+        if let Some(shard) = self.0.get_mut(shard_of(hash)) {
+            let entry =
+                Arc::make_mut(shard).entry(hash, |(known, _)| *known == key, |(known, _)| hash_of(known));
+            entry.insert((key, value));
         }
     }
 
@@ -58,8 +67,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        if let Some(shard) = self.0.get_mut(shard_of(key)).filter(|s| s.contains_key(key)) {
-            Arc::make_mut(shard).remove(key);
+        let hash = hash_of(key);
+        let is_key = |(known, _): &(K, V)| known.borrow() == key;
+        if let Some(shard) = self.0.get_mut(shard_of(hash)).filter(|shard| shard.find(hash, is_key).is_some())
+            && let Ok(entry) = Arc::make_mut(shard).find_entry(hash, is_key)
+        {
+            entry.remove();
         }
     }
 
@@ -68,7 +81,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
-        self.0.iter().flat_map(|s| s.values())
+        self.0.iter().flat_map(|shard| shard.iter().map(|(_, value)| value))
     }
 }
 

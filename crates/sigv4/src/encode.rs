@@ -46,12 +46,15 @@ pub fn hex(digest: &[u8; 32]) -> [u8; 64] {
 #[must_use]
 pub fn unhex(text: &str) -> Option<[u8; 32]> {
     let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+    // No way out of the loop before its end, so that it becomes vector code.
+    let (mut values, mut all_digits) = ([0; 64], true);
+    for (value, digit) in values.iter_mut().zip(digits) {
+        all_digits &= digit.is_ascii_hexdigit();
+        *value = nibble(*digit);
+    }
     let mut out = [0; 32];
-    // Looks at all digits before it judges them: without a way out of the loop it becomes vector code.
-    let mut all_digits = true;
-    for (byte, [high, low]) in out.iter_mut().zip(digits.as_chunks().0) {
-        all_digits &= high.is_ascii_hexdigit() & low.is_ascii_hexdigit();
-        *byte = nibble(*high) << 4 | nibble(*low);
+    for (byte, [high, low]) in out.iter_mut().zip(values.as_chunks().0) {
+        *byte = high << 4 | low;
     }
     all_digits.then_some(out)
 }
