@@ -3,7 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use policy::{
-    Kind, Policy, PolicyError, Request, Resource, TrustIdentity, TrustPrincipal, TrustRequest, size_without_whitespace,
+    Kind, Policy, PolicyError, Request, Resource, TrustIdentity, TrustPrincipal, TrustRequest,
+    size_without_whitespace,
 };
 
 const KINDS: [Kind; 5] = [Kind::Managed, Kind::Inline, Kind::Trust, Kind::Session, Kind::ServiceControl];
@@ -24,11 +25,18 @@ fuzz_target!(|text: &str| {
 });
 
 fn ask(policy: &Policy, text: &str) {
-    let resource = Resource { partition: "aws", service: "rds-db", region: "us-east-1", account: "123456789012", resource: text };
+    let resource = Resource {
+        partition: "aws",
+        service: "rds-db",
+        region: "us-east-1",
+        account: "123456789012",
+        resource: text,
+    };
     for resource in [resource, Resource::any()] {
         let _ = policy.evaluate(&Request::new("rds-db:connect", resource));
         let _ = policy.evaluate(&Request::new(text, resource));
     }
-    let principal = TrustPrincipal { partition: "aws", account: "123456789012", identity: TrustIdentity::Root };
+    let principal =
+        TrustPrincipal { partition: "aws", account: "123456789012", identity: TrustIdentity::Root };
     let _ = policy.evaluate_trust(&TrustRequest::new("sts:AssumeRole", principal));
 }

@@ -37,7 +37,10 @@ fuzz_target!(|text: &str| {
     };
     let again = Token::parse(&ours).unwrap();
     assert!(again.is_for_endpoint(token.host(), token.port()) && again.user_eq(&user));
-    assert_eq!((again.scope(), again.issued_at(), again.expires()), (token.scope(), token.issued_at(), token.expires()));
+    assert_eq!(
+        (again.scope(), again.issued_at(), again.expires()),
+        (token.scope(), token.issued_at(), token.expires())
+    );
     assert_eq!(again.verify(&secret, &KeyCache::new(), NONE), Ok(()));
     assert!(session_token.is_none_or(|token| again.security_token_eq(token.as_bytes())));
 });
