@@ -6,10 +6,11 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -266,6 +267,11 @@ impl Server {
         ]);
         all.extend(["--master-username", "postgres", "--master-user-password", MASTER_PASSWORD]);
         all.extend(arguments);
+        // Left to choose, two servers on one machine may choose the same port at the same moment.
+        let port = free_port().to_string();
+        if !arguments.contains(&"--port") {
+            all.extend(["--port", &port]);
+        }
         self.aws(&all).succeed();
     }
 
@@ -479,6 +485,19 @@ fn wait_for(mut done: impl FnMut() -> bool) -> bool {
 /// A folder that is being deleted has another name in /proc than on disk.
 fn same(cwd: &Path, data: &Path) -> bool {
     cwd == data || fs::canonicalize(data).is_ok_and(|data| cwd == data)
+}
+
+/// A port that is free, and that other tests do not look at: each process begins at its own, below those that the system
+/// gives to outgoing connections.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = (std::process::id() % 1000) as u16 * 10 + 20_000;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn export(line: &str) -> Option<(String, String)> {

@@ -5,7 +5,6 @@
 use countersign_tests::{Door, Server, countersign, run};
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -135,11 +134,9 @@ fn databases_outlive_countersign() {
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
     wait_until("another postmaster runs", || server.postmasters().get(data).is_some_and(|&now| now != pid));
     wait_until("logins work again", || server.login(&db, "mydbuser", &token, "select 1").ok());
-    let &pid = server.postmasters().get(data).unwrap();
 
     server.interrupt();
     assert!(server.postmasters().is_empty(), "an interrupt stops the databases");
-    assert!(!Path::new(&format!("/proc/{pid}")).exists());
     server.start_again();
     server.await_database("mydb");
     server.login(&db, "mydbuser", &token, "select 1").succeed();
