@@ -1,10 +1,10 @@
 //! Durable commits a second, by how many writers there are at once: the writers of a moment share an fsync.
 #![allow(missing_docs, clippy::expect_used, reason = "a bench that cannot write is no bench")]
 
-use store::{EmbeddedStore, Operation, Outcome, Store as _, Transaction};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use std::time::Instant;
+use store::{EmbeddedStore, Operation, Outcome, Store as _, Transaction};
 
 fn commits(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

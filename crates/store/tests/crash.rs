@@ -2,7 +2,6 @@
 //! told by an environment variable to write.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says so by panicking")]
 
-use store::{EmbeddedStore, Operation, Outcome, Store as _, Transaction};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -10,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use store::{EmbeddedStore, Operation, Outcome, Store as _, Transaction};
 
 const WRITE_TO: &str = "COUNTERSIGN_TEST_CRASH_WRITE_TO";
 const ROUNDS: u32 = 20;

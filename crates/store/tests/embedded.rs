@@ -1,9 +1,6 @@
 //! The embedded store keeps the contract of the store: against a model, under concurrency, and over restarts.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says so by panicking")]
 
-use store::{
-    Compare, EmbeddedStore, Entry, Event, Operation, Outcome, Store, StoreError, Transaction, Watch,
-};
 use futures_util::future::{join_all, try_join_all};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use proptest::prelude::*;
@@ -11,6 +8,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
+use store::{
+    Compare, EmbeddedStore, Entry, Event, Operation, Outcome, Store, StoreError, Transaction, Watch,
+};
 use tempfile::TempDir;
 use tokio::time::timeout;
 

@@ -2,9 +2,9 @@
 //! set by a shell that starts this test again.
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
-use store::{EmbeddedStore, Operation, Outcome, Store as _, StoreError, Transaction};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use std::process::Command;
+use store::{EmbeddedStore, Operation, Outcome, Store as _, StoreError, Transaction};
 
 const LIMITED: &str = "COUNTERSIGN_TEST_FILES_ARE_LIMITED";
 

@@ -1,14 +1,14 @@
 //! The snapshot follows the store: every commit is in force when it is waited for, and a restart publishes the same.
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
-use store::records::{
-    AccessKey, Instance, KeyStatus, ManagedPolicy, PolicyVersion, Session, SessionPrincipal, User, Wanted,
-};
-use store::{Change, EmbeddedStore, MasterKey, Outcome, Published, Record, Records, follow};
 use iam::{AccessKeyId, AccountId, IdKind, KeyKind, Naming, ResourceId, ResourceKind, UniqueId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use store::records::{
+    AccessKey, Instance, KeyStatus, ManagedPolicy, PolicyVersion, Session, SessionPrincipal, User, Wanted,
+};
+use store::{Change, EmbeddedStore, MasterKey, Outcome, Published, Record, Records, follow};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
