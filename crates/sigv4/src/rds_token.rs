@@ -355,12 +355,12 @@ impl<'a> Token<'a> {
     ) -> Result<(), TokenError> {
         let matches = |reading| {
             let request = self.begin_canonical_request(reading);
-            let matches = |host| {
-                let difference = differences(&self.sign(key, &request, host), &self.signature);
+            let signed_as = |host| {
+                let difference = differences(&self.signature_over(key, &request, host), &self.signature);
                 bool::from(difference.ct_eq(&0))
             };
             // Leaving at the first match tells only that the token is good; a bad one tries them all.
-            matches(self.printed_host()) || self.other_hosts(spellings).any(matches)
+            signed_as(self.printed_host()) || self.other_hosts(spellings).any(signed_as)
         };
         // Nearly every token is printed as it was signed. Whoever holds the key has then signed these very
         // bytes, and no control character is among them that could make two lines out of one.
@@ -387,8 +387,8 @@ impl<'a> Token<'a> {
         }
     }
 
-    /// The token's signature if `request`, completed with this spelling of the host, is what was signed.
-    fn sign(&self, key: &SigningKey, request: &Sha256, host: SignedHost<'_>) -> [u8; 32] {
+    /// The signature over `request`, completed with this spelling of the host.
+    fn signature_over(&self, key: &SigningKey, request: &Sha256, host: SignedHost<'_>) -> [u8; 32] {
         let mut request = request.clone();
         gather(&mut request, |text| {
             host.write(text);
@@ -527,7 +527,8 @@ pub fn sign(request: &TokenRequest<'_>) -> Result<String, TokenError> {
     let key = SigningKey::derive(request.secret, date.as_str(), region, SERVICE);
     let port = if port == 443 { "" } else { token.port_text };
     let signed_host = SignedHost { host, lower: true, port };
-    let signature = token.sign(&key, &token.begin_canonical_request(Reading::AsPrinted), signed_host);
+    let signature =
+        token.signature_over(&key, &token.begin_canonical_request(Reading::AsPrinted), signed_host);
     text.extend(hex(&signature).map(char::from));
     Ok(text)
 }
@@ -561,7 +562,8 @@ impl Parameter {
         }
     }
 
-    /// Inlined, so that each comparison is with a text known to the compiler.
+    /// This parameter, if its name and `=` stand at the beginning of `query`. Inlined, so that each comparison
+    /// is with a text known to the compiler.
     #[inline(always)]
     fn if_leading(self, query: &[u8]) -> Option<Self> {
         let rest = query.strip_prefix(self.name().as_bytes())?;
