@@ -304,7 +304,13 @@ impl World {
         let token = self.good().text();
         let refusal = self.server.door().refusal("mydbuser");
         self.server.terminate();
-        let answers: [(&str, &[u8]); 4] = [
+        let answers: [(&str, &[u8]); 6] = [
+            ("a bind that succeeds", b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00"),
+            (
+                "yes to TLS, and a bind that succeeds in the clear",
+                b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00\
+                  \x30\x0c\x02\x01\x02\x61\x07\x0a\x01\x00\x04\x00\x04\x00",
+            ),
             ("noise", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
             ("zeros", &[0; 4096]),
             ("ones", &[0xff; 4096]),

@@ -281,6 +281,13 @@ impl Settings {
                 )));
             }
         }
+        if !self.ldap_listen.is_ipv4() {
+            return Err(UsageError(format!(
+                "--ldap-listen `{}` is an IPv6 address, which PostgreSQL cannot name to its LDAP client: expected one such as \
+                 `127.0.0.1:0`",
+                self.ldap_listen
+            )));
+        }
         if let Some(domain) = &self.endpoint_domain {
             let label = |l: &str| {
                 (1..=63).contains(&l.len())

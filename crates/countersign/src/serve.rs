@@ -6,7 +6,7 @@ use crate::control::{self, Control};
 use crate::doors::DoorKeeper;
 use crate::{admin, logging, pam};
 use anyhow::Context;
-use doors::{Audit, Clock, LdapDoor, Metrics, Verifier};
+use doors::{Audit, Clock, Identity, LdapDoor, Metrics, Verifier};
 use engine::{DoorChoice, Reconciler};
 use iam::Naming;
 use prometheus_client::registry::Registry;
@@ -56,7 +56,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             let known = move |id: &str| {
                 snapshot.peek().database(id).map(|database| database.resource_id.as_str().into())
             };
-            let ldap = LdapDoor::new(Arc::new(known), verifier.clone());
+            let ldap =
+                LdapDoor::new(ldap_identity(data_dir, address, clock())?, Arc::new(known), verifier.clone());
             let until = stopped.clone();
             parts.spawn(async move {
                 ldap.serve(listener, until).await;
@@ -202,6 +203,18 @@ async fn ldap_listener(settings: &Settings) -> anyhow::Result<(TcpListener, Sock
     let address = listener.local_addr()?;
     admin::write_private(&remembered, format!("{address}\n").as_bytes())?;
     Ok((listener, address))
+}
+
+/// The LDAP door's certificate, a new one at every start: its key is never on disk, and servers that outlived a restart read
+/// the file anew at each login.
+fn ldap_identity(data_dir: &Path, address: SocketAddr, now: OffsetDateTime) -> anyhow::Result<Identity> {
+    const LIFETIME: time::Duration = time::Duration::days(3650);
+    let names = pki::ServerNames { ips: vec![address.ip()], ..pki::ServerNames::host("localhost") };
+    let certificate = pki::self_signed(&names, now, LIFETIME)?;
+    let path = data_dir.join(engine::DOOR_CERTIFICATE);
+    admin::write_whole(&path, certificate.cert_pem.as_bytes(), 0o644)
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok(Identity::new(&certificate.cert_pem, certificate.key_pem.expose())?)
 }
 
 async fn api_server(

@@ -12,7 +12,7 @@ mod verifier;
 
 pub use audit::Audit;
 pub use door::{Answer, DEADLINE, DoorKind, Judge, Login, Verdict};
-pub use ldap::LdapDoor;
+pub use ldap::{Identity, IdentityError, LdapDoor};
 pub use metrics::Metrics;
 pub use socket::{BindError, SocketDoor};
 pub use verifier::{Clock, Verifier};

@@ -65,7 +65,7 @@ pub(crate) fn hba(rules: &Rules<'_>) -> String {
         let method = match rules.door {
             DoorChoice::Pam { service } => format!("pam pamservice={}", bare_or_quoted(service)),
             DoorChoice::Ldap { address } => format!(
-                "ldap ldapserver={} ldapport={} ldapprefix=\"cn=\" ldapsuffix=\",dc={},dc=countersign\"",
+                "ldap ldaptls=1 ldapserver={} ldapport={} ldapprefix=\"cn=\" ldapsuffix=\",dc={},dc=countersign\"",
                 address.ip(),
                 address.port(),
                 rules.id
@@ -314,7 +314,7 @@ mod tests {
         let ldap = DoorChoice::Ldap { address: "127.0.0.1:3890".parse().unwrap() };
         assert_eq!(
             lines(&hba(&rules(&id, &ldap)))[3],
-            "hostssl all +rds_iam all ldap ldapserver=127.0.0.1 ldapport=3890 ldapprefix=\"cn=\" \
+            "hostssl all +rds_iam all ldap ldaptls=1 ldapserver=127.0.0.1 ldapport=3890 ldapprefix=\"cn=\" \
              ldapsuffix=\",dc=db-GAYTEMZUGU3DOOBZMFRGGZDFMY,dc=countersign\""
         );
     }

@@ -49,13 +49,18 @@ impl DataDir {
     }
 
     pub(crate) fn database(&self, id: &ResourceId) -> Layout {
-        Layout { root: self.databases().join(id.as_str()) }
+        Layout { root: self.databases().join(id.as_str()), door_certificate: self.0.join(DOOR_CERTIFICATE) }
     }
 }
+
+/// The file in the data directory with the certificate of the LDAP door: the one that servers trust there. It must be
+/// readable for the servers' OS user.
+pub const DOOR_CERTIFICATE: &str = "ldap-door.pem";
 
 /// The folder of one database.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
+    door_certificate: PathBuf,
     root: PathBuf,
 }
 
@@ -73,6 +78,11 @@ impl Layout {
     /// worth nothing.
     pub(crate) fn unfinished(&self) -> PathBuf {
         self.root.join("unfinished")
+    }
+
+    /// The certificate that the server trusts at the LDAP door.
+    pub(crate) fn door_certificate(&self) -> &Path {
+        &self.door_certificate
     }
 
     /// PGDATA.

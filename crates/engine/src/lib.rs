@@ -21,7 +21,7 @@ pub use admin::AdminError;
 pub use config::DoorChoice;
 pub use database::Problem;
 pub use discover::{Installation, OLDEST_MAJOR, discover, engine_versions};
-pub use layout::FileError;
+pub use layout::{DOOR_CERTIFICATE, FileError};
 pub use os_user::{OsUser, OsUserError};
 pub use reconcile::{DoorError, Doors, EngineError, OpenDoor, Reconciler, Settings};
 pub use supervise::ServerError;

@@ -122,6 +122,9 @@ impl Server {
             // libldap's settings, in seconds: without them a login waits for an LDAP door that hangs as long as it may.
             .env("LDAPTIMEOUT", "2")
             .env("LDAPNETWORK_TIMEOUT", "2")
+            // Whoever takes the door's port while Countersign is away has not its certificate, and is not asked.
+            .env("LDAPTLS_CACERT", layout.door_certificate())
+            .env("LDAPTLS_REQCERT", "demand")
             .stdout(output()?)
             .stderr(output()?)
             // Out of our group: an interrupt from the terminal is for Countersign alone.

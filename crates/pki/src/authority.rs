@@ -4,8 +4,8 @@ use std::fmt;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData, SerialNumber, SignatureAlgorithm, SigningKey,
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm, SigningKey,
 };
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroize;
@@ -121,12 +121,7 @@ impl Authority {
 
         let key = WipedKey(KeyPair::generate_for(self.identifier.server_algorithm())?);
         let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(ServerCertificate {
-            cert_pem: certificate_pem(certificate.der()),
-            key_pem: key.pem(),
-            // As the certificate has it: X.509 knows no fractions of a second.
-            not_after: parse(certificate.der())?.validity().not_after.to_datetime(),
-        })
+        server_certificate(&certificate, &key)
     }
 
     /// Whether a server must get a new certificate in place of `cert_pem`: it is unreadable, from another
@@ -203,6 +198,34 @@ impl fmt::Debug for Authority {
             .field("valid_till", &self.valid_till)
             .finish_non_exhaustive()
     }
+}
+
+/// A certificate of a server that vouches for itself, for clients that are told to trust this one and no other.
+///
+/// # Errors
+/// [`PkiError::NoNames`] and [`PkiError::HostName`] for names that cannot be certified.
+pub fn self_signed(
+    names: &ServerNames,
+    now: OffsetDateTime,
+    lifetime: Duration,
+) -> Result<ServerCertificate, PkiError> {
+    let identifier = CaIdentifier::Ecc384G1;
+    let mut params = server::params(names, identifier)?;
+    params.serial_number = Some(random_serial()?);
+    params.not_before = now.saturating_sub(CLOCK_SKEW);
+    params.not_after = now.saturating_add(lifetime);
+    let key = WipedKey(KeyPair::generate_for(identifier.server_algorithm())?);
+    let certificate = params.self_signed(&key)?;
+    server_certificate(&certificate, &key)
+}
+
+fn server_certificate(certificate: &Certificate, key: &WipedKey) -> Result<ServerCertificate, PkiError> {
+    Ok(ServerCertificate {
+        cert_pem: certificate_pem(certificate.der()),
+        key_pem: key.pem(),
+        // As the certificate has it: X.509 knows no fractions of a second.
+        not_after: parse(certificate.der())?.validity().not_after.to_datetime(),
+    })
 }
 
 /// A key pair whose encoded private key is wiped with it. The key inside the crypto library is wiped by that.

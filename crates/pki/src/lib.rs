@@ -13,7 +13,7 @@ mod identifier;
 mod pem;
 mod server;
 
-pub use authority::Authority;
+pub use authority::{Authority, self_signed};
 pub use bundle::{bundle, bundle_p7b};
 pub use error::PkiError;
 pub use identifier::CaIdentifier;

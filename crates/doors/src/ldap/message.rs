@@ -26,6 +26,8 @@ pub enum Operation<'a> {
     Unbind,
     /// Forget an earlier request; there is no answer.
     Abandon,
+    /// Go on in TLS.
+    StartTls,
     /// A request that this door does not serve, by the kind of its answer.
     Other(ResponseKind),
 }
@@ -74,6 +76,7 @@ pub enum ResultCode {
     ProtocolError = 2,
     AuthMethodNotSupported = 7,
     UnavailableCriticalExtension = 12,
+    ConfidentialityRequired = 13,
     InvalidDnSyntax = 34,
     InvalidCredentials = 49,
     UnwillingToPerform = 53,
@@ -121,6 +124,8 @@ const SIMPLE: u8 = 0x80;
 const SASL: u8 = 0xa3;
 const CONTROLS: u8 = 0xa0;
 const RESPONSE_NAME: u8 = 0x8a;
+/// The request's name as the one part of an extended request (RFC 4511, 4.12 and 4.14.1).
+const START_TLS: &[u8] = b"\x80\x161.3.6.1.4.1.1466.20037";
 /// RFC 4511, 4.4.1.
 const NOTICE_OF_DISCONNECTION: &[u8] = b"1.3.6.1.4.1.1466.20036";
 
@@ -170,6 +175,7 @@ impl<'a> Request<'a> {
             0x4a => Operation::Other(ResponseKind::Delete),
             0x6c => Operation::Other(ResponseKind::ModifyDn),
             0x6e => Operation::Other(ResponseKind::Compare),
+            0x77 if content == START_TLS => Operation::StartTls,
             0x77 => Operation::Other(ResponseKind::Extended),
             other => return Err(MessageError::Tag(other)),
         };

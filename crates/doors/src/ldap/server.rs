@@ -1,4 +1,7 @@
-//! Takes binds over TCP and asks the judge.
+//! Takes binds and asks the judge. A connection begins with StartTLS: nothing is judged before, and nothing in the clear.
+//!
+//! Not `ldaps`, where TLS comes first: PostgreSQL's LDAP client waits for a handshake without a limit, and for the answer
+//! to StartTLS no longer than `LDAPTIMEOUT`. So a door that hangs is given up in time.
 //!
 //! Meant for the loopback: whoever reaches it can ask about a token that he holds, for any database, and learns
 //! whether it would be accepted there. He gains no login by it, since that takes a connection to the database.
@@ -13,11 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipc::{RequestId, Secret};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Identity;
 use super::message::{
     Bind, Credentials, MessageError, Operation, Request, Response, ResponseKind, ResultCode, needed,
 };
@@ -35,15 +39,16 @@ pub type Resolve = dyn Fn(&str) -> Option<Arc<str>> + Send + Sync;
 /// The LDAP door of all databases that this Countersign knows.
 #[derive(Clone)]
 pub struct LdapDoor {
+    identity: Identity,
     resolve: Arc<Resolve>,
     judge: Arc<dyn Judge>,
 }
 
 impl LdapDoor {
-    /// A door that finds databases with `resolve` and asks `judge`.
+    /// A door that is known by `identity`, finds databases with `resolve` and asks `judge`.
     #[must_use]
-    pub fn new(resolve: Arc<Resolve>, judge: Arc<dyn Judge>) -> Self {
-        Self { resolve, judge }
+    pub fn new(identity: Identity, resolve: Arc<Resolve>, judge: Arc<dyn Judge>) -> Self {
+        Self { identity, resolve, judge }
     }
 
     /// Answers on `listener` until `stop` turns true or its sender is gone, then lets the open binds end.
@@ -55,11 +60,35 @@ impl LdapDoor {
         .await;
     }
 
-    async fn attend(self, mut stream: TcpStream, peer: SocketAddr, mut stop: watch::Receiver<bool>) {
+    async fn attend(self, mut stream: TcpStream, peer: SocketAddr, stop: watch::Receiver<bool>) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "cannot ask for answers without delay");
         }
-        let mut until = Instant::now() + DEADLINE;
+        let until = Instant::now() + DEADLINE;
+        let secured = async {
+            if start_tls(&mut stream).await? {
+                self.identity.0.accept(stream).await.map(Some)
+            } else {
+                Ok(None)
+            }
+        };
+        match within(DEADLINE, secured).await {
+            Ok(Some(stream)) => self.talk(stream, peer, until, stop).await,
+            Ok(None) => {
+                tracing::warn!(%peer, "a request without TLS, closing; does the hba line have `ldaptls=1`?");
+            }
+            Err(error) => tracing::debug!(%peer, %error, "no TLS, closing"),
+        }
+    }
+
+    /// Answers requests; the first must be there by `until`.
+    async fn talk(
+        self,
+        mut stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+        peer: SocketAddr,
+        mut until: Instant,
+        mut stop: watch::Receiver<bool>,
+    ) {
         loop {
             let mut bytes = Secret::new();
             let left = until.saturating_duration_since(Instant::now());
@@ -91,7 +120,7 @@ impl LdapDoor {
                 Next::Close(response) => (response, false),
             };
             if let Some(response) = response
-                && let Err(error) = within(DEADLINE, stream.write_all(&response)).await
+                && let Err(error) = within(DEADLINE, send(&mut stream, &response)).await
             {
                 tracing::debug!(%peer, %error, "an answer was not taken, closing");
                 return;
@@ -125,7 +154,12 @@ impl LdapDoor {
                 let (code, diagnostic) = self.bind(&bind, peer);
                 Next::Bound(respond(ResponseKind::Bind, code, &diagnostic))
             }
-            // RFC 4511, 4.12: an extended operation that is not known, StartTLS too, is a protocol error.
+            Operation::StartTls => Next::Answer(respond(
+                ResponseKind::Extended,
+                ResultCode::ProtocolError,
+                "TLS is established already",
+            )),
+            // RFC 4511, 4.12: an extended operation that is not known is a protocol error.
             Operation::Other(kind @ ResponseKind::Extended) => {
                 Next::Answer(respond(kind, ResultCode::ProtocolError, "only binds are served"))
             }
@@ -171,6 +205,35 @@ impl LdapDoor {
     }
 }
 
+/// Whether the connection begins with StartTLS; anything else is refused. Reads not a byte more than the request: what
+/// follows is the handshake.
+async fn start_tls(stream: &mut TcpStream) -> io::Result<bool> {
+    let mut bytes = Secret::new();
+    if !read_message(stream, &mut bytes).await? {
+        return Ok(false);
+    }
+    let Ok(Some((request, _))) = Request::decode(bytes.as_slice()) else {
+        send(stream, &Response::disconnection("not an LDAP request")).await?;
+        return Ok(false);
+    };
+    let (kind, code, diagnostic) = match request.operation {
+        Operation::StartTls => (ResponseKind::Extended, ResultCode::Success, ""),
+        Operation::Bind(_) => {
+            (ResponseKind::Bind, ResultCode::ConfidentialityRequired, "StartTLS comes first")
+        }
+        Operation::Other(kind) => (kind, ResultCode::ConfidentialityRequired, "StartTLS comes first"),
+        Operation::Unbind | Operation::Abandon => return Ok(false),
+    };
+    send(stream, &Response { id: request.id, kind, code, diagnostic }.encode()).await?;
+    Ok(code == ResultCode::Success)
+}
+
+async fn send(stream: &mut (impl AsyncWrite + Unpin), response: &[u8]) -> io::Result<()> {
+    stream.write_all(response).await?;
+    // Between here and the socket lies TLS, with a buffer of its own.
+    stream.flush().await
+}
+
 /// What follows a request.
 enum Next {
     /// Answer.
@@ -184,7 +247,7 @@ enum Next {
 }
 
 /// Reads exactly one message; `false` if the client closed the connection instead.
-async fn read_message(stream: &mut TcpStream, bytes: &mut Secret) -> io::Result<bool> {
+async fn read_message(stream: &mut (impl AsyncRead + Unpin), bytes: &mut Secret) -> io::Result<bool> {
     loop {
         let have = bytes.as_slice().len();
         let want = needed(bytes.as_slice()).map_err(invalid)?;
@@ -210,7 +273,11 @@ mod tests {
     use super::*;
     use crate::door::testing::Book;
     use crate::ldap::message::testing::{answer, bind, bind_content, controlled, request};
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
     use tokio::task::JoinHandle;
+    use tokio_rustls::TlsConnector;
 
     const JANE: &[u8] = b"cn=jane,dc=db-ABC,dc=countersign";
 
@@ -221,6 +288,20 @@ mod tests {
         served: JoinHandle<()>,
     }
 
+    fn identity() -> (Identity, String) {
+        let mut names = pki::ServerNames::host("localhost");
+        names.ips.push([127, 0, 0, 1].into());
+        let now = time::OffsetDateTime::now_utc();
+        let certificate = pki::self_signed(&names, now, pki::SERVER_LIFETIME).unwrap();
+        let identity = Identity::new(&certificate.cert_pem, certificate.key_pem.expose()).unwrap();
+        (identity, certificate.cert_pem)
+    }
+
+    fn start_tls() -> Vec<u8> {
+        request(1, 0x77, b"\x80\x161.3.6.1.4.1.1466.20037")
+    }
+
+    /// Without TLS, for what lies inside it.
     async fn open() -> Open {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -228,7 +309,12 @@ mod tests {
         let judge: Arc<dyn Judge> = book.clone();
         let resolve: Arc<Resolve> = Arc::new(|name| (name == "db-ABC").then(|| "db-ABC".into()));
         let (stop, stopping) = watch::channel(false);
-        let served = tokio::spawn(LdapDoor::new(resolve, judge).serve(listener, stopping));
+        let door = LdapDoor::new(identity().0, resolve, judge);
+        let served = tokio::spawn(async move {
+            let talk =
+                |(stream, peer), stop| door.clone().talk(stream, peer, Instant::now() + DEADLINE, stop);
+            keep_open(|| listener.accept(), MAX_CONNECTIONS, stopping, talk).await;
+        });
         Open { address, book, stop, served }
     }
 
@@ -238,6 +324,45 @@ mod tests {
         let mut bytes = Secret::new();
         let read = within(DEADLINE * 2, read_message(stream, &mut bytes)).await.unwrap();
         read.then(|| answer(bytes.as_slice()))
+    }
+
+    #[tokio::test]
+    async fn the_door_is_known_by_its_certificate_and_speaks_tls_only() {
+        let (identity, certificate) = identity();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let resolve: Arc<Resolve> = Arc::new(|name| (name == "db-ABC").then(|| "db-ABC".into()));
+        let (_stop, stopping) = watch::channel(false);
+        tokio::spawn(LdapDoor::new(identity, resolve, Arc::new(Book::default())).serve(listener, stopping));
+
+        let trusting = |certificate: &str| {
+            let mut roots = rustls::RootCertStore::empty();
+            for certificate in CertificateDer::pem_slice_iter(certificate.as_bytes()) {
+                roots.add(certificate.unwrap()).unwrap();
+            }
+            let config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+            let config = config.with_safe_default_protocol_versions().unwrap();
+            TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+        };
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let started = async || {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            assert_eq!(exchange(&mut stream, &start_tls()).await.unwrap(), (1, 0x78, 0, String::new()));
+            stream
+        };
+        let mut stream = trusting(&certificate).connect(name.clone(), started().await).await.unwrap();
+        stream.write_all(&bind(1, JANE, b"good-jane")).await.unwrap();
+        let mut bytes = Secret::new();
+        assert!(within(DEADLINE, read_message(&mut stream, &mut bytes)).await.unwrap());
+        assert_eq!(answer(bytes.as_slice()), (1, 0x61, 0, String::new()));
+
+        let other = self::identity().1;
+        assert!(trusting(&other).connect(name, started().await).await.is_err(), "another door's certificate");
+
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let refused = exchange(&mut stream, &bind(1, JANE, b"good-jane")).await.unwrap();
+        assert_eq!(refused, (1, 0x61, 13, "StartTLS comes first".to_owned()));
+        assert_eq!(exchange(&mut stream, &bind(2, JANE, b"good-jane")).await, None, "closed");
     }
 
     #[tokio::test]
