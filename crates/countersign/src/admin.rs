@@ -5,8 +5,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use iam::{AccessKeyId, AccountId, IdKind, KeyKind, UniqueId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use store::records::{AccessKey, Account, Change, KeyStatus, Record, Records, User};
 use store::{MasterKey, Outcome};
@@ -52,24 +50,7 @@ impl Credentials {
 
 /// Writes a file that nobody else may read, in one step.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    write_whole(path, bytes, 0o600)
-}
-
-/// Writes a file in one step: whoever reads it finds the old or the new one, whole.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
-    let temporary = path.with_extension("new");
-    match std::fs::remove_file(&temporary) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(folder) => std::fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+    store::write_whole(path, bytes, 0o600)
 }
 
 /// Opens the account of a data directory; on the first start it is made, with an administrator.

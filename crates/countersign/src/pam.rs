@@ -3,7 +3,6 @@
 use crate::config::UsageError;
 use anyhow::{Context, bail};
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Flags of `pam`.
@@ -115,7 +114,7 @@ impl Install {
         let target = folder.join(MODULE);
         let bytes = std::fs::read(&module)
             .with_context(|| format!("cannot read the module `{}`", module.display()))?;
-        replace(&target, &bytes, 0o644)?;
+        replace(&target, &bytes)?;
         say(&format!("installed {}", target.display()))?;
 
         let file = Path::new(SERVICES).join(service);
@@ -127,7 +126,7 @@ impl Install {
                 file.display()
             ),
             Err(_) => {
-                replace(&file, SERVICE_FILE.as_bytes(), 0o644)?;
+                replace(&file, SERVICE_FILE.as_bytes())?;
                 say(&format!("installed {}", file.display()))
             }
         }
@@ -144,21 +143,9 @@ fn beside_this_program() -> anyhow::Result<PathBuf> {
 }
 
 /// Puts a file in place in one step: a login at that moment finds the old or the new one, whole.
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
-    let temporary = path.with_extension("countersign-new");
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&temporary)?;
-        file.write_all(bytes)?;
-        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().with_context(|| format!("cannot write `{}`: this needs root", path.display()))
+fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    store::write_whole(path, bytes, 0o644)
+        .with_context(|| format!("cannot write `{}`: this needs root", path.display()))
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

@@ -212,7 +212,7 @@ fn ldap_identity(data_dir: &Path, address: SocketAddr, now: OffsetDateTime) -> a
     let names = pki::ServerNames { ips: vec![address.ip()], ..pki::ServerNames::host("localhost") };
     let certificate = pki::self_signed(&names, now, LIFETIME)?;
     let path = data_dir.join(engine::DOOR_CERTIFICATE);
-    admin::write_whole(&path, certificate.cert_pem.as_bytes(), 0o644)
+    store::write_whole(&path, certificate.cert_pem.as_bytes(), 0o644)
         .with_context(|| format!("cannot write `{}`", path.display()))?;
     Ok(Identity::new(&certificate.cert_pem, certificate.key_pem.expose())?)
 }

@@ -5,12 +5,14 @@
 
 pub mod authorities;
 mod embedded;
+mod file;
 mod kv;
 mod publish;
 pub mod records;
 mod seal;
 
 pub use embedded::EmbeddedStore;
+pub use file::write_whole;
 pub use kv::{
     Compare, Entry, Event, Operation, Outcome, Range, Revision, Store, StoreError, Transaction, Watch,
 };

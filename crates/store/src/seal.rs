@@ -2,12 +2,13 @@
 //!
 //! Every sealed value is bound to the key of the record it stands in, so that one cannot be moved to another record.
 
+use crate::file::write_whole;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use std::fmt;
-use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -87,7 +88,7 @@ impl MasterKey {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let mut bytes = Zeroizing::new([0; Self::LENGTH]);
                 aws_lc_rs::rand::fill(bytes.as_mut_slice()).map_err(|_| SealError::Failed)?;
-                write_durably(path, bytes.as_slice()).map_err(|e| failed(e.to_string()))?;
+                write_whole(path, bytes.as_slice(), 0o600).map_err(|e| failed(e.to_string()))?;
                 Self::new(&bytes)
             }
             Err(error) => Err(failed(error.to_string())),
@@ -120,24 +121,6 @@ impl MasterKey {
             .len();
         text.truncate(length);
         Ok(text)
-    }
-}
-
-/// Writes a new file of mode 0600 under another name, syncs it, and renames it: after a crash there is the whole key or
-/// none.
-fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let temporary = path.with_extension("new");
-    match std::fs::remove_file(&temporary) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(folder) => std::fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
     }
 }
 
