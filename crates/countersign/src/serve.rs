@@ -11,7 +11,7 @@ use engine::{DoorChoice, Reconciler};
 use iam::Naming;
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use store::{EmbeddedStore, MasterKey, Records};
@@ -154,11 +154,15 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 /// The directory may be entered by the user that database servers run as, whose own directories lie inside; what others
 /// must not read has its own mode.
 fn make_data_dir(path: &Path) -> anyhow::Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o711)
-        .create(path)
-        .with_context(|| format!("cannot make the data directory `{}`", path.display()))
+    let make = || {
+        if path.is_dir() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(path)?;
+        // Said apart from the making, which a umask would narrow.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
+    };
+    make().with_context(|| format!("cannot make the data directory `{}`", path.display()))
 }
 
 fn first_request_id() -> anyhow::Result<u64> {
