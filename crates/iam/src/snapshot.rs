@@ -92,16 +92,6 @@ impl Snapshot {
         self.databases.get(id).map(Arc::as_ref)
     }
 
-    /// All databases, in no order.
-    pub fn databases(&self) -> impl Iterator<Item = &Database> {
-        self.databases.values().map(Arc::as_ref)
-    }
-
-    /// How many credentials there are.
-    pub fn credential_count(&self) -> usize {
-        self.credentials.len()
-    }
-
     /// Whom the credential stands for; none where it was deleted, or made anew under the name, since.
     pub fn principal<'s>(&'s self, credential: &'s Credential) -> Option<Principal<'s>> {
         let account = self.account;

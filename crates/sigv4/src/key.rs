@@ -43,42 +43,6 @@ pub struct KeyCache {
     entries: ArcSwapOption<Entries>,
 }
 
-/// The session token of temporary credentials, kept ready for comparing. Wiped when dropped; `Debug` shows
-/// nothing of it.
-#[derive(Clone)]
-pub struct SessionToken {
-    text: Zeroizing<String>,
-    /// As nearly every database token spells it.
-    encoded: Zeroizing<String>,
-}
-
-impl SessionToken {
-    /// Copies the text.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self {
-            text: Zeroizing::new(text.to_owned()),
-            encoded: Zeroizing::new(crate::encode::percent_encode(text.as_bytes())),
-        }
-    }
-
-    /// The token itself, for whoever seals it or compares it with a header.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.text
-    }
-
-    pub(crate) fn encoded(&self) -> &str {
-        &self.encoded
-    }
-}
-
-impl fmt::Debug for SessionToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionToken(redacted)")
-    }
-}
-
 impl SecretKey {
     /// Takes the secret and wipes the text it came in.
     #[must_use]

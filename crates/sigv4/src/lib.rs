@@ -51,7 +51,7 @@ mod scope;
 mod timestamp;
 
 pub use self::{
-    key::{Decoy, KeyCache, SecretKey, SessionToken, SigningKey},
+    key::{Decoy, KeyCache, SecretKey, SigningKey},
     scope::{Credential, CredentialError, Scope},
     timestamp::{AmzDate, Civil, DateStamp, ParseTimestampError, Stamp, Timestamp},
 };
