@@ -3,7 +3,11 @@
 use crate::Service;
 use crate::query::{self, ApiError, Writer};
 use axum::response::Response;
-use iam::{AccountId, Authorization, Credential, Denial, Naming, Principal, Region, Snapshot};
+use iam::{
+    AccountId, Authorization, Credential, Denial, Naming, Principal, Region, RequestContext, Snapshot,
+};
+use policy::NoContext;
+use sigv4::Timestamp;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,24 +86,34 @@ impl Call<'_> {
     pub fn authorize(&self, action: &str, resource: &str) -> Result<(), ApiError> {
         let parsed = policy::Resource::parse(resource)
             .map_err(|error| ApiError::internal("a call cannot be authorized", &error))?;
-        let because = match self.snapshot.authorize(&self.caller, &policy::Request::new(action, parsed)) {
-            Authorization::Allowed(_) => return Ok(()),
-            Authorization::Denied(Denial::Implicit) => {
-                format!("because no identity-based policy allows the {action} action")
+        let context = self.context(&NoContext);
+        match self.snapshot.authorize(&self.caller, &policy::Request::new(action, parsed, &context)) {
+            Authorization::Allowed(_) => Ok(()),
+            Authorization::Denied(denial) => {
+                if let Denial::Unreadable { policy, reason } = denial {
+                    tracing::error!(
+                        policy,
+                        reason,
+                        "a policy cannot be read: whoever has it is refused everything"
+                    );
+                }
+                Err(self.denied(action, resource, &denial.because(action)))
             }
-            Authorization::Denied(Denial::Explicit(_)) => {
-                "with an explicit deny in an identity-based policy".to_owned()
-            }
-            Authorization::Denied(Denial::Unreadable { policy, reason }) => {
-                tracing::error!(
-                    policy,
-                    reason,
-                    "a policy cannot be applied: whoever has it is refused everything"
-                );
-                "with an explicit deny in an identity-based policy".to_owned()
-            }
-        };
-        Err(self.denied(action, resource, &because))
+        }
+    }
+
+    /// What conditions and policy variables see of the call; `more` is what the operation itself says.
+    pub fn context<'c>(&'c self, more: &'c dyn policy::Context) -> RequestContext<'c> {
+        RequestContext {
+            principal: &self.caller,
+            now: Timestamp::from_unix(self.now.unix_timestamp()),
+            region: self.region.as_str(),
+            // The API speaks HTTP.
+            secure_transport: false,
+            source_ip: None,
+            resource_tags: None,
+            more,
+        }
     }
 
     /// The refusal of an action; `because` may be empty.

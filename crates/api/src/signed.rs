@@ -135,12 +135,20 @@ mod tests {
                 id: "AIDAJANEJANEJANEJANE2".parse().unwrap(),
                 policies: iam::Policies::default(),
                 groups: Box::default(),
+                boundary: None,
+                tags: iam::Tags::default(),
             };
             editor.put_user("jane", user);
         }
         editor.put_credential(credential(KEY, active, None));
         let token = SecurityToken::new(TOKEN.as_bytes().to_vec().into());
-        let session = SessionCredential { token, expires: NOW.saturating_add(60) };
+        let session = SessionCredential {
+            token,
+            issued: NOW,
+            expires: NOW.saturating_add(60),
+            policies: None,
+            tags: iam::Tags::default(),
+        };
         editor.put_credential(credential(SESSION, true, Some(session)));
         editor.finish(1)
     }

@@ -5,8 +5,9 @@ use crate::iam::role_arn;
 use crate::query::{ApiError, Params, Writer};
 use crate::secrets;
 use axum::response::Response;
-use iam::{AccessKeyId, Arn, Authorization, Denial, KeyKind, PrincipalKind, SessionName};
-use policy::{Kind, Policy, Principal, TrustIdentity, TrustOutcome, TrustPrincipal, TrustRequest};
+use iam::{AccessKeyId, Arn, KeyKind, PrincipalKind, SessionName};
+use policy::{Kind, NoContext, Policy, Principal, TrustIdentity, TrustOutcome, TrustPrincipal, TrustRequest};
+use std::collections::{BTreeMap, BTreeSet};
 use store::records::{Role, Session, SessionPrincipal, User};
 use store::{Change, Record, Versioned};
 use time::{Duration, OffsetDateTime};
@@ -173,23 +174,26 @@ async fn permitted_role(call: &Call<'_>, arn: &Arn) -> Result<Versioned<Role>, A
 
     let resource = policy::Resource::parse(arn.as_str())
         .map_err(|error| ApiError::internal("a role's ARN cannot be read", &error))?;
-    let own = call.snapshot.authorize(&call.caller, &policy::Request::new("sts:AssumeRole", resource));
-    let own_allows = match own {
-        Authorization::Allowed(_) => true,
-        Authorization::Denied(Denial::Implicit) => false,
-        Authorization::Denied(Denial::Explicit(_) | Denial::Unreadable { .. }) => {
-            return Err(call.denied(
-                "sts:AssumeRole",
-                arn.as_str(),
-                "with an explicit deny in an identity-based policy",
-            ));
-        }
-    };
-    match trust(call, &role)? {
-        TrustOutcome::AllowedDirectly(_) => Ok(role),
-        TrustOutcome::AllowedByAccount(_) if own_allows => Ok(role),
-        TrustOutcome::AllowedByAccount(_) | TrustOutcome::Denied(_) | TrustOutcome::NoMatch => Err(refused()),
+    let context = call.context(&NoContext);
+    let question = policy::Request::new("sts:AssumeRole", resource, &context);
+    let own = call.snapshot.opinions(&call.caller, &question);
+    if let Some(denial) = own.denial() {
+        return Err(call.denied("sts:AssumeRole", arn.as_str(), &denial.because("sts:AssumeRole")));
     }
+    // What limits a caller whom a trust policy names: its account always; its boundary and session policies where a role is
+    // named, but not where the user or the one session is.
+    let limits = own.boundary && own.session;
+    let allowed = own.service_control
+        && match trust(call, &role)? {
+            TrustOutcome::AllowedSession(_) => true,
+            TrustOutcome::AllowedDirectly(_) => match call.caller.kind {
+                PrincipalKind::User { .. } => true,
+                PrincipalKind::RoleSession { .. } | PrincipalKind::FederatedUser { .. } => limits,
+            },
+            TrustOutcome::AllowedByAccount(_) => own.identity.is_some() && limits,
+            TrustOutcome::Denied(_) | TrustOutcome::NoMatch => false,
+        };
+    if allowed { Ok(role) } else { Err(refused()) }
 }
 
 /// What the role's trust policy says about the caller.
@@ -205,6 +209,8 @@ fn trust(call: &Call<'_>, role: &Role) -> Result<TrustOutcome, ApiError> {
         _ => None,
     });
     let identity = match call.caller.kind {
+        // As on AWS, a federated user assumes no role.
+        PrincipalKind::FederatedUser { .. } => return Ok(TrustOutcome::NoMatch),
         PrincipalKind::User { user, .. } => {
             TrustIdentity::User { arn: user.arn.as_str(), unique_id: user.id.as_str() }
         }
@@ -215,7 +221,7 @@ fn trust(call: &Call<'_>, role: &Role) -> Result<TrustOutcome, ApiError> {
         },
     };
     let principal = TrustPrincipal { partition: "aws", account: call.caller.account.as_str(), identity };
-    Ok(policy.evaluate_trust(&TrustRequest::new("sts:AssumeRole", principal)))
+    Ok(policy.evaluate_trust(&TrustRequest::new("sts:AssumeRole", principal, &call.context(&NoContext))))
 }
 
 /// GetSessionToken. Needs no permission.
@@ -223,7 +229,7 @@ async fn session_token(call: &Call<'_>, mut params: Params) -> Result<Response, 
     refuse_unsupported(&params)?;
     let seconds = params.integer("DurationSeconds", 900..=129_600)?.unwrap_or(43200);
     params.finish()?;
-    let PrincipalKind::User { user, session: false } = call.caller.kind else {
+    let (PrincipalKind::User { user }, None) = (call.caller.kind, call.caller.session) else {
         return Err(ApiError::access_denied("Cannot call GetSessionToken with session credentials"));
     };
     let issued = Issued::new(call)?;
@@ -274,6 +280,9 @@ impl Issued {
             expires: created + Duration::seconds(seconds),
             secret: seal(&self.secret)?,
             token: seal(&self.token)?,
+            policies: None,
+            tags: BTreeMap::new(),
+            transitive_tags: BTreeSet::new(),
         })
     }
 
@@ -339,6 +348,9 @@ mod tests {
                 expires: now + Duration::hours(hours),
                 secret: sealed.clone(),
                 token: sealed,
+                policies: None,
+                tags: BTreeMap::new(),
+                transitive_tags: BTreeSet::new(),
             };
             assert!(matches!(
                 records.commit(Change::new().insert(&session).unwrap()).await.unwrap(),

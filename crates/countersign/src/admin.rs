@@ -111,6 +111,7 @@ fn administrator(
         attached: BTreeSet::from([ADMINISTRATOR_ACCESS.parse()?]),
         inline: BTreeMap::new(),
         groups: BTreeSet::new(),
+        boundary: None,
     };
     let id = AccessKeyId::generate(KeyKind::LongTerm, &random()?);
     let secret = secret_access_key()?;

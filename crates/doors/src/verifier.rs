@@ -21,6 +21,7 @@ pub struct Verifier {
     audit: Audit,
     metrics: Metrics,
     next_request: AtomicU64,
+    source_ip: bool,
 }
 
 impl Verifier {
@@ -33,7 +34,14 @@ impl Verifier {
         metrics: Metrics,
         first_request: u64,
     ) -> Self {
-        Self { published, clock, audit, metrics, next_request: AtomicU64::new(first_request) }
+        let next_request = AtomicU64::new(first_request);
+        Self { published, clock, audit, metrics, next_request, source_ip: false }
+    }
+
+    /// The same, but policies see the client's address as `aws:SourceIp`, which they do not on AWS.
+    #[must_use]
+    pub fn with_source_ip(self, source_ip: bool) -> Self {
+        Self { source_ip, ..self }
     }
 }
 
@@ -43,7 +51,12 @@ impl Judge for Verifier {
         let now = (self.clock)();
         let snapshot = self.published.peek();
         let started = Instant::now();
-        let request = ConnectRequest { database: login.database, user: login.user, token: login.token };
+        let request = ConnectRequest {
+            database: login.database,
+            user: login.user,
+            token: login.token,
+            source_ip: login.client.filter(|_| self.source_ip),
+        };
         let decision = may_connect(&snapshot, Timestamp::from_unix(now.unix_timestamp()), &request);
         self.metrics.observe(login, &decision, started.elapsed());
         self.audit.write(&Record::new(now, request_id, login, &decision));

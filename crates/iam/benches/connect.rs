@@ -51,6 +51,8 @@ fn world(principals: u32) -> (Snapshot, ResourceId) {
                 id: UniqueId::generate(IdKind::User, &bytes(number)),
                 policies: policies.clone(),
                 groups: Box::default(),
+                boundary: None,
+                tags: iam::Tags::default(),
             },
         );
         editor.put_credential(Credential {
@@ -64,7 +66,10 @@ fn world(principals: u32) -> (Snapshot, ResourceId) {
     }
     let role_id = UniqueId::generate(IdKind::Role, &[3; 17]);
     let role_arn = "arn:aws:iam::123456789012:role/reader".parse().unwrap();
-    editor.put_role("reader", Role { arn: role_arn, id: role_id, policies });
+    editor.put_role(
+        "reader",
+        Role { arn: role_arn, id: role_id, policies, boundary: None, tags: iam::Tags::default() },
+    );
     editor.put_credential(Credential {
         id: AccessKeyId::generate(KeyKind::Temporary, &[2; 16]),
         secret: secret(),
@@ -72,7 +77,10 @@ fn world(principals: u32) -> (Snapshot, ResourceId) {
         active: true,
         session: Some(SessionCredential {
             token: SecurityToken::new(Zeroizing::new(session_token().into_bytes())),
+            issued: Timestamp::from_unix(NOW),
             expires: Timestamp::from_unix(NOW + 3600),
+            policies: None,
+            tags: iam::Tags::default(),
         }),
         holder: Holder::Role {
             name: "reader".into(),
@@ -105,7 +113,7 @@ fn token(key: AccessKeyId, session_token: Option<&str>) -> String {
 }
 
 fn decides(snapshot: &Snapshot, id: &ResourceId, token: &str) -> bool {
-    let request = iam::ConnectRequest { database: id.as_str(), user: "jane", token };
+    let request = iam::ConnectRequest { database: id.as_str(), user: "jane", token, source_ip: None };
     matches!(may_connect(snapshot, Timestamp::from_unix(NOW), &request), Decision::Allowed(_))
 }
 

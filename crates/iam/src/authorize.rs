@@ -1,30 +1,61 @@
-//! Whether a principal may do an action on a resource: the decision flow of one account over all of its policies.
+//! Whether a principal may do an action on a resource: the decision flow of one account over all policies that have a say.
 //!
-//! An explicit Deny anywhere ends it; else one Allow is needed; else it is denied. A policy that cannot be applied in full
-//! denies everything, because what it denies is not known.
+//! An explicit Deny in any of them ends it. Else a service control policy of every level must allow, then an identity policy,
+//! then the permissions boundary and the session policies where there are any. A policy that cannot be read denies
+//! everything, because what it denies is not known.
 
 use crate::principal::{NamedPolicy, Policies, PrincipalKind};
-use crate::{Principal, Snapshot};
+use crate::{Group, Principal, Role, Snapshot, User};
 use policy::{Outcome, Request};
+use std::fmt;
 
 /// The answer to a question of authorization.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub enum Authorization<'s> {
-    /// Allowed, by this statement.
+    /// Allowed, by this statement of an identity policy.
     Allowed(DecidedBy<'s>),
     /// Not allowed.
     Denied(Denial<'s>),
 }
 
+/// The kinds of policies that have a say, by AWS's names for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PolicyType {
+    /// Limits what anybody in the account may do.
+    ServiceControl,
+    /// Of a user, its groups, or a role.
+    Identity,
+    /// Limits what identity policies allow a user or role.
+    Boundary,
+    /// Passed when the session was made.
+    Session,
+}
+
+impl PolicyType {
+    /// As AWS's messages have it: `identity-based policy`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceControl => "service control policy",
+            Self::Identity => "identity-based policy",
+            Self::Boundary => "permissions boundary",
+            Self::Session => "session policy",
+        }
+    }
+
+    pub(crate) fn article(self) -> &'static str {
+        if self == Self::Identity { "an" } else { "a" }
+    }
+}
+
 /// Why something is not allowed.
 #[derive(Clone, Copy, Debug)]
 pub enum Denial<'s> {
-    /// No identity-based policy allows it.
-    Implicit,
+    /// No policy of the type allows it.
+    Implicit(PolicyType),
     /// A statement denies it.
-    Explicit(DecidedBy<'s>),
-    /// A policy cannot be applied, and with it nothing is allowed.
+    Explicit(PolicyType, DecidedBy<'s>),
+    /// A policy cannot be read, and with it nothing is allowed.
     Unreadable {
         /// The policy's ARN or name.
         policy: &'s str,
@@ -33,10 +64,23 @@ pub enum Denial<'s> {
     },
 }
 
+impl Denial<'_> {
+    /// The end of AWS's message about a call that is not allowed. What cannot be read is nothing that a caller is told.
+    pub fn because(&self, action: &str) -> String {
+        let explicit =
+            |kind: PolicyType| format!("with an explicit deny in {} {}", kind.article(), kind.as_str());
+        match self {
+            Self::Implicit(kind) => format!("because no {} allows the {action} action", kind.as_str()),
+            Self::Explicit(kind, _) => explicit(*kind),
+            Self::Unreadable { .. } => explicit(PolicyType::Identity),
+        }
+    }
+}
+
 /// The statement that decided.
 #[derive(Clone, Copy, Debug)]
 pub struct DecidedBy<'s> {
-    /// The ARN of a managed policy, the name of an inline one.
+    /// The ARN of a managed policy, the name of an inline or service control policy.
     pub policy: &'s str,
     /// Which of its statements, from 0.
     pub statement: u16,
@@ -44,72 +88,201 @@ pub struct DecidedBy<'s> {
     pub sid: Option<&'s str>,
 }
 
-impl std::fmt::Display for DecidedBy<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for DecidedBy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} statement {}", self.policy, self.statement + 1)?;
         self.sid.map_or(Ok(()), |sid| write!(f, " ({sid})"))
+    }
+}
+
+/// What a policy is attached to.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'s> {
+    /// A user.
+    User(&'s User),
+    /// A group that the user is in.
+    Group(&'s Group),
+    /// A role.
+    Role(&'s Role),
+    /// The session.
+    Session,
+    /// A level above the account.
+    Level(&'s str),
+}
+
+/// A policy that has a say, and why it has.
+#[derive(Clone, Copy, Debug)]
+pub struct Consulted<'s> {
+    /// What it has a say in.
+    pub kind: PolicyType,
+    /// What it is attached to.
+    pub source: Source<'s>,
+    /// The policy; the ARN of one that is attached and not there, or the name of a group that is not.
+    pub policy: Result<&'s NamedPolicy, &'s str>,
+    /// Whether it is a managed policy.
+    pub managed: bool,
+}
+
+/// What all the policies say together.
+#[derive(Clone, Copy, Debug)]
+pub struct Opinions<'s> {
+    /// The first explicit Deny, or the first policy that cannot be read.
+    denial: Option<Denial<'s>>,
+    /// The first statement of an identity policy that allows.
+    pub identity: Option<DecidedBy<'s>>,
+    /// Whether every level of service control allows; true where there is none.
+    pub service_control: bool,
+    /// Whether the permissions boundary allows; true where there is none.
+    pub boundary: bool,
+    /// Whether a session policy allows; true where none was passed, but for a federated user, who may nothing without.
+    pub session: bool,
+}
+
+impl<'s> Opinions<'s> {
+    /// The explicit Deny, or the policy that cannot be read: nothing else matters then.
+    pub fn denial(&self) -> Option<Denial<'s>> {
+        self.denial
+    }
+
+    /// The decision, where no resource-based policy has a say.
+    pub fn authorization(&self) -> Authorization<'s> {
+        let implicit = |kind| Authorization::Denied(Denial::Implicit(kind));
+        match (self.denial, self.identity) {
+            (Some(denial), _) => Authorization::Denied(denial),
+            _ if !self.service_control => implicit(PolicyType::ServiceControl),
+            (None, None) => implicit(PolicyType::Identity),
+            _ if !self.boundary => implicit(PolicyType::Boundary),
+            _ if !self.session => implicit(PolicyType::Session),
+            (None, Some(statement)) => Authorization::Allowed(statement),
+        }
     }
 }
 
 impl Snapshot {
     /// Whether the principal may do what is requested. Allocates nothing and takes no lock.
     pub fn authorize<'s>(&'s self, principal: &Principal<'s>, request: &Request<'_>) -> Authorization<'s> {
-        let mut vote = Vote::default();
-        let denial = match principal.kind {
-            PrincipalKind::User { user, .. } => {
-                self.consult(&user.policies, request, &mut vote).or_else(|| {
-                    let groups = user.groups.iter().filter_map(|name| self.group(name));
-                    groups.into_iter().find_map(|group| self.consult(&group.policies, request, &mut vote))
-                })
+        self.opinions(principal, request).authorization()
+    }
+
+    /// What each kind of policy says to what is requested.
+    pub fn opinions<'s>(&'s self, principal: &Principal<'s>, request: &Request<'_>) -> Opinions<'s> {
+        let mut denial = None;
+        let mut identity = None;
+        let mut levels = Levels::default();
+        let mut boundary = principal.boundary().is_none();
+        let mut session = match principal.kind {
+            PrincipalKind::FederatedUser { .. } => false,
+            PrincipalKind::User { .. } | PrincipalKind::RoleSession { .. } => {
+                principal.session.is_none_or(|session| session.policies.is_none())
             }
-            PrincipalKind::RoleSession { role, .. } => self.consult(&role.policies, request, &mut vote),
         };
-        match (denial, vote.allowed_by) {
-            (Some(denial), _) => Authorization::Denied(denial),
-            (None, Some(statement)) => Authorization::Allowed(statement),
-            (None, None) => Authorization::Denied(Denial::Implicit),
+        self.consult(principal, &mut |consulted| match ask(&consulted, request) {
+            Ok(None) => {}
+            Ok(Some(statement)) => match consulted.kind {
+                PolicyType::ServiceControl => levels.allowed_by(consulted.source),
+                PolicyType::Identity => identity = identity.or(Some(statement)),
+                PolicyType::Boundary => boundary = true,
+                PolicyType::Session => session = true,
+            },
+            Err(denies) => denial = denial.or(Some(denies)),
+        });
+        let service_control = levels.count == self.service_control().len();
+        Opinions { denial, identity, service_control, boundary, session }
+    }
+
+    /// Shows `visit` every policy that has a say in what the principal does, in the order of the decision.
+    pub fn consult<'s>(&'s self, principal: &Principal<'s>, visit: &mut impl FnMut(Consulted<'s>)) {
+        for level in self.service_control() {
+            for policy in &level.policies {
+                let (kind, source) = (PolicyType::ServiceControl, Source::Level(&level.name));
+                visit(Consulted { kind, source, policy: Ok(policy), managed: false });
+            }
+        }
+        match principal.kind {
+            PrincipalKind::User { user } | PrincipalKind::FederatedUser { user, .. } => {
+                self.attached(&user.policies, PolicyType::Identity, Source::User(user), visit);
+                for name in &user.groups {
+                    match self.group(name) {
+                        Some(group) => {
+                            self.attached(&group.policies, PolicyType::Identity, Source::Group(group), visit);
+                        }
+                        None => visit(Consulted {
+                            kind: PolicyType::Identity,
+                            source: Source::User(user),
+                            policy: Err(name),
+                            managed: false,
+                        }),
+                    }
+                }
+            }
+            PrincipalKind::RoleSession { role, .. } => {
+                self.attached(&role.policies, PolicyType::Identity, Source::Role(role), visit);
+            }
+        }
+        let source = match principal.kind {
+            PrincipalKind::User { user } | PrincipalKind::FederatedUser { user, .. } => Source::User(user),
+            PrincipalKind::RoleSession { role, .. } => Source::Role(role),
+        };
+        if let Some(arn) = principal.boundary() {
+            let policy = self.policy(arn).ok_or(arn.as_str());
+            visit(Consulted { kind: PolicyType::Boundary, source, policy, managed: true });
+        }
+        if let Some(policies) = principal.session.and_then(|session| session.policies.as_ref()) {
+            self.attached(policies, PolicyType::Session, Source::Session, visit);
         }
     }
 
-    /// Asks every policy of one set; answers with the denial that ends the matter, if there is one.
-    fn consult<'s>(
+    fn attached<'s>(
         &'s self,
         policies: &'s Policies,
-        request: &Request<'_>,
-        vote: &mut Vote<'s>,
-    ) -> Option<Denial<'s>> {
-        let managed = policies.managed.iter().map(|arn| self.policy(arn).ok_or(arn.as_str()));
-        managed.chain(policies.inline.iter().map(Ok)).find_map(|found| match found {
-            Ok(named) => vote.ask(named, request),
-            // The store never deletes an attached policy; if it is gone all the same, what it denied is not known.
-            Err(arn) => Some(Denial::Unreadable { policy: arn, reason: "it is attached but does not exist" }),
-        })
+        kind: PolicyType,
+        source: Source<'s>,
+        visit: &mut impl FnMut(Consulted<'s>),
+    ) {
+        for arn in &policies.managed {
+            visit(Consulted { kind, source, policy: self.policy(arn).ok_or(arn.as_str()), managed: true });
+        }
+        for policy in &policies.inline {
+            visit(Consulted { kind, source, policy: Ok(policy), managed: false });
+        }
     }
 }
 
+/// The levels of service control in which a policy allows; they come one after the other.
 #[derive(Default)]
-struct Vote<'s> {
-    allowed_by: Option<DecidedBy<'s>>,
+struct Levels<'s> {
+    count: usize,
+    last: Option<&'s str>,
 }
 
-impl<'s> Vote<'s> {
-    fn ask(&mut self, named: &'s NamedPolicy, request: &Request<'_>) -> Option<Denial<'s>> {
-        let policy = match &named.policy {
-            Ok(policy) => policy,
-            Err(reason) => return Some(Denial::Unreadable { policy: &named.name, reason }),
-        };
-        let decided_by = |statement: policy::StatementRef| DecidedBy {
-            policy: &named.name,
-            statement: statement.index,
-            sid: policy.sid(statement.index),
-        };
-        match policy.evaluate(request) {
-            Outcome::Deny(statement) => return Some(Denial::Explicit(decided_by(statement))),
-            Outcome::Allow(statement) => {
-                self.allowed_by.get_or_insert_with(|| decided_by(statement));
-            }
-            Outcome::NoMatch => {}
+impl<'s> Levels<'s> {
+    fn allowed_by(&mut self, source: Source<'s>) {
+        if let Source::Level(level) = source
+            && self.last != Some(level)
+        {
+            self.count += 1;
+            self.last = Some(level);
         }
-        None
+    }
+}
+
+/// The statement that allows, if one does; an error where one denies, or nobody knows.
+fn ask<'s>(consulted: &Consulted<'s>, request: &Request<'_>) -> Result<Option<DecidedBy<'s>>, Denial<'s>> {
+    // The store never deletes an attached policy, or a group with members; if it is gone all the same, what it denied is not
+    // known.
+    let named = consulted
+        .policy
+        .map_err(|name| Denial::Unreadable { policy: name, reason: "it is attached but does not exist" })?;
+    let unreadable = |reason: &'s std::sync::Arc<str>| Denial::Unreadable { policy: &named.name, reason };
+    let policy = named.policy.as_ref().map_err(unreadable)?;
+    let decided_by = |statement: policy::StatementRef| DecidedBy {
+        policy: &named.name,
+        statement: statement.index,
+        sid: policy.sid(statement.index),
+    };
+    match policy.evaluate(request) {
+        Outcome::Deny(statement) => Err(Denial::Explicit(consulted.kind, decided_by(statement))),
+        Outcome::Allow(statement) => Ok(Some(decided_by(statement))),
+        Outcome::NoMatch => Ok(None),
     }
 }

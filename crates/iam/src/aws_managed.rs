@@ -183,9 +183,12 @@ mod tests {
     fn administering_rds_is_not_logging_in() {
         let allows = |name: &str, action: &str| {
             let found = aws_managed().iter().find(|policy| policy.name == name).unwrap();
-            let policy = Policy::parse(found.document, Kind::Managed).unwrap();
+            let document = Policy::parse(found.document, Kind::Managed).unwrap();
             let resource = Resource::parse("arn:aws:rds-db:us-east-1:123456789012:dbuser:db-A/jane").unwrap();
-            matches!(policy.evaluate(&Request::new(action, resource)), Outcome::Allow(_))
+            matches!(
+                document.evaluate(&Request::new(action, resource, &policy::NoContext)),
+                Outcome::Allow(_)
+            )
         };
         assert!(allows("AdministratorAccess", "rds-db:connect"));
         assert!(!allows("AmazonRDSFullAccess", "rds-db:connect"));

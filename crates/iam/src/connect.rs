@@ -5,9 +5,11 @@
 
 use crate::credential::Credential;
 use crate::decision::{Allowed, Decision, Reason, Refused};
-use crate::{AccessKeyId, Authorization, Database, Denial, Endpoint, Snapshot};
+use crate::{AccessKeyId, Authorization, Database, Denial, Endpoint, Principal, RequestContext, Snapshot};
+use policy::NoContext;
 use sigv4::rds_token::{Token, TokenError};
 use sigv4::{Decoy, Timestamp};
+use std::net::IpAddr;
 
 /// The action that a policy must allow.
 pub const CONNECT_ACTION: &str = "rds-db:connect";
@@ -21,6 +23,8 @@ pub struct ConnectRequest<'a> {
     pub user: &'a str,
     /// What the client sent as the password.
     pub token: &'a str,
+    /// The client's address, where policies are to see it as `aws:SourceIp`. On AWS they do not.
+    pub source_ip: Option<IpAddr>,
 }
 
 /// Decides a login by the rules of "What a server accepts": the token is well-formed, for this database, region and user,
@@ -61,28 +65,59 @@ fn decide<'s>(
     refused.principal = Some(principal.arn.as_str());
     still_valid(&token, credential, now)?;
 
-    let mut buffer = [0; NAME_BUFFER];
-    let resource = policy::Resource {
-        partition: database.region.partition(),
-        service: "rds-db",
-        region: database.region.as_str(),
-        account: database.account.as_str(),
-        resource: joined(&mut buffer, &database.dbuser_prefix, request.user).ok_or(Reason::WrongUser)?,
-    };
-    let question = policy::Request::new(CONNECT_ACTION, resource);
-    match snapshot.authorize(&principal, &question) {
+    match may(snapshot, database, &principal, request.user, now, request.source_ip)? {
         Authorization::Allowed(decided_by) => Ok(Allowed {
             principal: principal.arn.as_str(),
             key: credential.id,
             decided_by,
             revision: snapshot.revision(),
         }),
-        Authorization::Denied(Denial::Implicit) => Err(Reason::NotAuthorized),
-        Authorization::Denied(Denial::Explicit(statement)) => {
+        Authorization::Denied(Denial::Implicit(kind)) => Err(Reason::NotAllowed(kind)),
+        Authorization::Denied(Denial::Explicit(kind, statement)) => {
             refused.decided_by = Some(statement);
-            Err(Reason::ExplicitDeny)
+            Err(Reason::ExplicitDeny(kind))
         }
         Authorization::Denied(Denial::Unreadable { .. }) => Err(Reason::UnreadablePolicy),
+    }
+}
+
+/// Whether policies let the principal log in as the user.
+fn may<'s>(
+    snapshot: &'s Snapshot,
+    database: &Database,
+    principal: &Principal<'s>,
+    user: &str,
+    now: Timestamp,
+    source_ip: Option<IpAddr>,
+) -> Result<Authorization<'s>, Reason> {
+    let mut buffer = [0; NAME_BUFFER];
+    let resource = policy::Resource {
+        partition: database.region.partition(),
+        service: "rds-db",
+        region: database.region.as_str(),
+        account: database.account.as_str(),
+        resource: joined(&mut buffer, &database.dbuser_prefix, user).ok_or(Reason::WrongUser)?,
+    };
+    let context = login_context(database, principal, now, source_ip);
+    Ok(snapshot.authorize(principal, &policy::Request::new(CONNECT_ACTION, resource, &context)))
+}
+
+/// The context of a login: what conditions and policy variables see of it.
+pub fn login_context<'a>(
+    database: &'a Database,
+    principal: &'a Principal<'a>,
+    now: Timestamp,
+    source_ip: Option<IpAddr>,
+) -> RequestContext<'a> {
+    RequestContext {
+        principal,
+        now,
+        region: database.region.as_str(),
+        // A server asks about a token only where it came over TLS.
+        secure_transport: true,
+        source_ip,
+        resource_tags: Some(&database.tags),
+        more: &NoContext,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Credentials as a snapshot holds them: what a signature is checked with, and whom it stands for.
 
-use crate::{AccessKeyId, Arn, UniqueId};
+use crate::{AccessKeyId, Arn, Policies, Tags, UniqueId};
 use sigv4::{KeyCache, SecretKey, Timestamp};
 use std::fmt;
 use std::sync::Arc;
@@ -29,8 +29,14 @@ pub struct Credential {
 pub struct SessionCredential {
     /// The security token that every request must carry.
     pub token: SecurityToken,
+    /// When they were made.
+    pub issued: Timestamp,
     /// The first second in which they are no longer valid.
     pub expires: Timestamp,
+    /// The session policies that were passed; one of them must allow as well. None where none was passed.
+    pub policies: Option<Policies>,
+    /// The session tags.
+    pub tags: Tags,
 }
 
 /// A security token: never shown, wiped when dropped, compared in constant time.
@@ -78,6 +84,17 @@ pub enum Holder {
         /// `arn:aws:sts::<account>:assumed-role/<role>/<session>`
         arn: Arn,
         /// `AROA...:session-name`
+        user_id: Arc<str>,
+    },
+    /// Somebody whom a user vouches for.
+    FederatedUser {
+        /// The folded name of the user.
+        name: Arc<str>,
+        /// `AIDA...`
+        id: UniqueId,
+        /// `arn:aws:sts::<account>:federated-user/<name>`
+        arn: Arn,
+        /// `<account>:<name>`
         user_id: Arc<str>,
     },
 }

@@ -1,7 +1,7 @@
 //! Databases as a login sees them: their resource id, their region, whether IAM is on, and every spelling of their
 //! endpoints; and how those spellings are made.
 
-use crate::{AccountId, Region, ResourceId};
+use crate::{AccountId, Region, ResourceId, Tags};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -108,6 +108,8 @@ pub struct Database {
     pub endpoints: Vec<Endpoint>,
     /// `dbuser:<resource id>/`, the resource of a connect but for the user's name.
     pub dbuser_prefix: Arc<str>,
+    /// Its tags: the instance's, or the cluster's.
+    pub tags: Tags,
 }
 
 impl Database {
@@ -120,7 +122,13 @@ impl Database {
         endpoints: Vec<Endpoint>,
     ) -> Self {
         let dbuser_prefix = format!("dbuser:{resource_id}/").into();
-        Self { resource_id, region, account, iam_enabled, endpoints, dbuser_prefix }
+        Self { resource_id, region, account, iam_enabled, endpoints, dbuser_prefix, tags: Tags::default() }
+    }
+
+    /// The same with tags.
+    #[must_use]
+    pub fn with_tags(self, tags: Tags) -> Self {
+        Self { tags, ..self }
     }
 
     /// Whether a token for this host and port is meant for this database. Hosts are compared without regard to case.

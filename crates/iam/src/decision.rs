@@ -2,7 +2,7 @@
 //!
 //! The client is told none of this; see SECURITY.md.
 
-use crate::{AccessKeyId, DecidedBy};
+use crate::{AccessKeyId, DecidedBy, PolicyType};
 use sigv4::rds_token::TokenError;
 
 /// Whether a login is allowed.
@@ -79,14 +79,14 @@ pub enum Reason {
     /// The user or role that the credentials stand for is gone.
     #[error("the user or role of the credentials no longer exists")]
     PrincipalGone,
-    /// No policy allows `rds-db:connect`.
-    #[error("no identity-based policy allows rds-db:connect on this database user")]
-    NotAuthorized,
+    /// No policy of the type allows `rds-db:connect`.
+    #[error("no {} allows rds-db:connect on this database user", .0.as_str())]
+    NotAllowed(PolicyType),
     /// A statement denies `rds-db:connect`.
-    #[error("an explicit deny in an identity-based policy")]
-    ExplicitDeny,
-    /// A policy of the principal cannot be applied.
-    #[error("a policy of the principal cannot be applied, so nothing is allowed")]
+    #[error("an explicit deny in {} {}", .0.article(), .0.as_str())]
+    ExplicitDeny(PolicyType),
+    /// A policy of the principal cannot be read.
+    #[error("a policy of the principal cannot be read, so nothing is allowed")]
     UnreadablePolicy,
 }
 
@@ -139,8 +139,11 @@ impl Reason {
             Self::SecurityToken => "security-token",
             Self::SessionExpired => "session-expired",
             Self::PrincipalGone => "principal-gone",
-            Self::NotAuthorized => "not-authorized",
-            Self::ExplicitDeny => "explicit-deny",
+            Self::NotAllowed(PolicyType::Identity) => "not-authorized",
+            Self::NotAllowed(PolicyType::ServiceControl) => "not-allowed-by-service-control-policy",
+            Self::NotAllowed(PolicyType::Boundary) => "not-allowed-by-permissions-boundary",
+            Self::NotAllowed(PolicyType::Session) => "not-allowed-by-session-policy",
+            Self::ExplicitDeny(_) => "explicit-deny",
             Self::UnreadablePolicy => "unreadable-policy",
         }
     }
@@ -157,7 +160,7 @@ impl Reason {
             | Self::InactiveAccessKey
             | Self::SecurityToken
             | Self::PrincipalGone => FailureClass::InvalidToken,
-            Self::IamDisabled | Self::NotAuthorized | Self::ExplicitDeny => FailureClass::NotAuthorized,
+            Self::IamDisabled | Self::NotAllowed(_) | Self::ExplicitDeny(_) => FailureClass::NotAuthorized,
             Self::UnknownDatabase | Self::UnreadablePolicy => FailureClass::InternalError,
         }
     }

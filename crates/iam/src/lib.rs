@@ -8,6 +8,7 @@ mod arn;
 mod authorize;
 mod aws_managed;
 mod connect;
+mod context;
 mod credential;
 mod database;
 mod decision;
@@ -19,9 +20,10 @@ mod shards;
 mod snapshot;
 
 pub use arn::{Arn, ArnError};
-pub use authorize::{Authorization, DecidedBy, Denial};
+pub use authorize::{Authorization, Consulted, DecidedBy, Denial, Opinions, PolicyType, Source};
 pub use aws_managed::{AwsManaged, aws_managed};
-pub use connect::{CONNECT_ACTION, ConnectRequest, may_connect};
+pub use connect::{CONNECT_ACTION, ConnectRequest, login_context, may_connect};
+pub use context::{RequestContext, Tags};
 pub use credential::{Credential, Holder, SecurityToken, SessionCredential};
 pub use database::{Database, Endpoint, Engine, EngineError, Naming};
 pub use decision::{Allowed, Decision, FailureClass, Reason, Refused};
@@ -29,4 +31,4 @@ pub use id::{AccessKeyId, AccountId, IdError, IdKind, KeyKind, ResourceId, Resou
 pub use name::{GroupName, NameError, Path, PolicyName, RoleName, SessionName, UserName};
 pub use principal::{Group, NamedPolicy, Policies, Principal, PrincipalKind, Role, User};
 pub use region::{Region, RegionError};
-pub use snapshot::{Editor, Snapshot};
+pub use snapshot::{Editor, ServiceControlLevel, Snapshot};

@@ -1,6 +1,6 @@
 //! Principals and their policies, as a snapshot holds them: compiled, and linked by name.
 
-use crate::{AccountId, Arn, UniqueId};
+use crate::{AccountId, Arn, SessionCredential, Tags, UniqueId};
 use policy::Policy;
 use std::fmt;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 pub struct NamedPolicy {
     /// The ARN of a managed policy, the name of an inline one.
     pub name: Arc<str>,
-    /// The compiled document. An error stands for a document that this version cannot apply in full; whoever has such a
-    /// policy is refused everything, because what it denies is not known.
+    /// The compiled document. An error stands for a document that cannot be read; whoever has such a policy is refused
+    /// everything, because what it denies is not known.
     pub policy: Result<Arc<Policy>, Arc<str>>,
 }
 
@@ -51,6 +51,10 @@ pub struct User {
     pub policies: Policies,
     /// The groups it is in, by folded name.
     pub groups: Box<[Arc<str>]>,
+    /// Its permissions boundary: a managed policy that must allow as well.
+    pub boundary: Option<Arn>,
+    /// Its tags.
+    pub tags: Tags,
 }
 
 /// A group.
@@ -71,6 +75,10 @@ pub struct Role {
     pub id: UniqueId,
     /// Its policies.
     pub policies: Policies,
+    /// Its permissions boundary: a managed policy that must allow as well.
+    pub boundary: Option<Arn>,
+    /// Its tags.
+    pub tags: Tags,
 }
 
 /// Who acts: a credential's holder, found in the snapshot and still the one that the credential was made for.
@@ -82,6 +90,8 @@ pub struct Principal<'s> {
     pub account: AccountId,
     /// What it is.
     pub kind: PrincipalKind<'s>,
+    /// What its temporary credentials have besides; none for a long-term key.
+    pub session: Option<&'s SessionCredential>,
 }
 
 /// What a principal is.
@@ -91,8 +101,6 @@ pub enum PrincipalKind<'s> {
     User {
         /// The user.
         user: &'s User,
-        /// Whether by temporary credentials of GetSessionToken.
-        session: bool,
     },
     /// A session of a role.
     RoleSession {
@@ -101,14 +109,52 @@ pub enum PrincipalKind<'s> {
         /// `AROA...:session-name`
         user_id: &'s str,
     },
+    /// Somebody whom a user vouches for, by GetFederationToken.
+    FederatedUser {
+        /// The user who vouches: what it may not do the federated user may not do either.
+        user: &'s User,
+        /// `account:name`
+        user_id: &'s str,
+    },
 }
 
-impl Principal<'_> {
-    /// The id that GetCallerIdentity shows: `AIDA...`, or `AROA...:session-name`.
+impl PrincipalKind<'_> {
+    /// `aws:PrincipalType`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::User { .. } => "User",
+            Self::RoleSession { .. } => "AssumedRole",
+            Self::FederatedUser { .. } => "FederatedUser",
+        }
+    }
+}
+
+impl<'s> Principal<'s> {
+    /// The id that GetCallerIdentity shows: `AIDA...`, `AROA...:session-name`, or `account:name`.
     pub fn user_id(&self) -> &str {
         match &self.kind {
             PrincipalKind::User { user, .. } => user.id.as_str(),
-            PrincipalKind::RoleSession { user_id, .. } => user_id,
+            PrincipalKind::RoleSession { user_id, .. } | PrincipalKind::FederatedUser { user_id, .. } => {
+                user_id
+            }
+        }
+    }
+
+    /// `aws:PrincipalArn`: for a session of a role the role's ARN.
+    pub fn policy_arn(&self) -> &'s Arn {
+        match self.kind {
+            PrincipalKind::User { .. } | PrincipalKind::FederatedUser { .. } => self.arn,
+            PrincipalKind::RoleSession { role, .. } => &role.arn,
+        }
+    }
+
+    /// The permissions boundary of its user or role.
+    pub fn boundary(&self) -> Option<&'s Arn> {
+        match self.kind {
+            PrincipalKind::User { user } | PrincipalKind::FederatedUser { user, .. } => {
+                user.boundary.as_ref()
+            }
+            PrincipalKind::RoleSession { role, .. } => role.boundary.as_ref(),
         }
     }
 }

@@ -21,6 +21,7 @@ pub struct Snapshot {
     roles: Shards<Arc<str>, Arc<Role>>,
     policies: Shards<Arn, Arc<NamedPolicy>>,
     databases: Shards<ResourceId, Arc<Database>>,
+    service_control: Arc<[ServiceControlLevel]>,
     decoy: Arc<Decoy>,
 }
 
@@ -43,6 +44,7 @@ impl Snapshot {
             roles: Shards::default(),
             policies,
             databases: Shards::default(),
+            service_control: Arc::default(),
             decoy: Arc::default(),
         }
     }
@@ -94,24 +96,41 @@ impl Snapshot {
 
     /// Whom the credential stands for; none where it was deleted, or made anew under the name, since.
     pub fn principal<'s>(&'s self, credential: &'s Credential) -> Option<Principal<'s>> {
-        let account = self.account;
-        match &credential.holder {
+        let (arn, kind) = match &credential.holder {
             Holder::User { name, id } => {
                 let user = self.user(name).filter(|user| id.is_none_or(|id| id == user.id))?;
-                let kind = PrincipalKind::User { user, session: credential.session.is_some() };
-                Some(Principal { arn: &user.arn, account, kind })
+                (&user.arn, PrincipalKind::User { user })
             }
             Holder::Role { name, id, arn, user_id } => {
                 let role = self.role(name).filter(|role| role.id == *id)?;
-                Some(Principal { arn, account, kind: PrincipalKind::RoleSession { role, user_id } })
+                (arn, PrincipalKind::RoleSession { role, user_id })
             }
-        }
+            Holder::FederatedUser { name, id, arn, user_id } => {
+                let user = self.user(name).filter(|user| user.id == *id)?;
+                (arn, PrincipalKind::FederatedUser { user, user_id })
+            }
+        };
+        Some(Principal { arn, account: self.account, kind, session: credential.session.as_ref() })
+    }
+
+    /// The service control policies, level by level; none at all where the list is empty.
+    pub fn service_control(&self) -> &[ServiceControlLevel] {
+        &self.service_control
     }
 
     /// Starts the next snapshot, at first the same as this one.
     pub fn edit(&self) -> Editor {
         Editor(self.clone())
     }
+}
+
+/// The service control policies of one level above the account. One of them must allow, at every level.
+#[derive(Clone, Debug)]
+pub struct ServiceControlLevel {
+    /// The level's name.
+    pub name: Arc<str>,
+    /// Its policies, by name; never none.
+    pub policies: Box<[NamedPolicy]>,
 }
 
 /// A snapshot in the making.
@@ -173,6 +192,11 @@ impl Editor {
     /// Takes a managed policy out.
     pub fn remove_policy(&mut self, arn: &Arn) {
         self.0.policies.remove(arn);
+    }
+
+    /// Puts the service control policies, level by level, in the place of those that there are.
+    pub fn set_service_control(&mut self, levels: impl IntoIterator<Item = ServiceControlLevel>) {
+        self.0.service_control = levels.into_iter().collect();
     }
 
     /// Puts a database in the place of the one with its resource id.

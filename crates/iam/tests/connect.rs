@@ -4,8 +4,8 @@
 
 use iam::{
     AccessKeyId, Credential, Database, Decision, Engine, FailureClass, Group, Holder, IdKind, KeyKind,
-    NamedPolicy, Naming, Policies, Reason, ResourceId, ResourceKind, Role, SecurityToken, SessionCredential,
-    Snapshot, UniqueId, User, may_connect,
+    NamedPolicy, Naming, Policies, PolicyType, Reason, ResourceId, ResourceKind, Role, SecurityToken,
+    SessionCredential, Snapshot, Tags, UniqueId, User, may_connect,
 };
 use policy::Kind;
 use sigv4::rds_token::{TokenError, TokenRequest, sign};
@@ -81,6 +81,8 @@ impl World {
                 id: UniqueId::generate(IdKind::User, &[1; 17]),
                 policies: policies(&id),
                 groups: Box::new(["staff".into()]),
+                boundary: None,
+                tags: Tags::default(),
             },
         );
         editor.put_role(
@@ -89,8 +91,12 @@ impl World {
                 arn: "arn:aws:iam::123456789012:role/reader".parse().unwrap(),
                 id: role_id,
                 policies: policies(&id),
+                boundary: None,
+                tags: Tags::default(),
             },
         );
+        let staff = "arn:aws:iam::123456789012:group/staff".parse().unwrap();
+        editor.put_group("staff", Group { arn: staff, policies: Policies::default() });
         let arn = "arn:aws:sts::123456789012:assumed-role/reader/job".parse().unwrap();
         editor.put_credential(Credential {
             id: session,
@@ -99,7 +105,10 @@ impl World {
             active: true,
             session: Some(SessionCredential {
                 token: SecurityToken::new(Zeroizing::new(SESSION_TOKEN.as_bytes().to_vec())),
+                issued: Timestamp::from_unix(NOW - 60),
                 expires: Timestamp::from_unix(NOW + 600),
+                policies: None,
+                tags: Tags::default(),
             }),
             holder: Holder::Role {
                 name: "reader".into(),
@@ -150,7 +159,7 @@ impl World {
     }
 
     fn decide_token(&self, token: &str, user: &str) -> Result<String, Reason> {
-        let request = iam::ConnectRequest { database: self.id.as_str(), user, token };
+        let request = iam::ConnectRequest { database: self.id.as_str(), user, token, source_ip: None };
         match may_connect(&self.snapshot, Timestamp::from_unix(NOW), &request) {
             Decision::Allowed(allowed) => {
                 assert_eq!(allowed.revision, 7);
@@ -257,12 +266,19 @@ fn temporary_credentials_need_their_token_and_end() {
                 arn: "arn:aws:iam::123456789012:role/reader".parse().unwrap(),
                 id: UniqueId::generate(IdKind::Role, &[4; 17]),
                 policies: Policies::default(),
+                boundary: None,
+                tags: Tags::default(),
             },
         );
     });
     assert_eq!(world.decide(&login).unwrap_err(), Reason::PrincipalGone);
     let world = World::new();
-    let request = iam::ConnectRequest { database: world.id.as_str(), user: "jane", token: &token(&login) };
+    let request = iam::ConnectRequest {
+        database: world.id.as_str(),
+        user: "jane",
+        token: &token(&login),
+        source_ip: None,
+    };
     let later = Timestamp::from_unix(NOW + 600);
     let Decision::Refused(refused) = may_connect(&world.snapshot, later, &request) else {
         panic!("it ended")
@@ -276,15 +292,15 @@ fn temporary_credentials_need_their_token_and_end() {
 #[test]
 fn policies_decide_over_user_group_and_role() {
     let nothing = World::with(|_| Policies::default());
-    assert_eq!(nothing.decide(&nothing.login()).unwrap_err(), Reason::NotAuthorized);
+    assert_eq!(nothing.decide(&nothing.login()).unwrap_err(), Reason::NotAllowed(PolicyType::Identity));
 
     let other = World::with(|_| {
         inline(&[policy("Allow", "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-OTHER/jane")])
     });
-    assert_eq!(other.decide(&other.login()).unwrap_err(), Reason::NotAuthorized);
+    assert_eq!(other.decide(&other.login()).unwrap_err(), Reason::NotAllowed(PolicyType::Identity));
 
     let denied = World::with(|_| inline(&[policy("Allow", "*"), policy("Deny", "*")]));
-    assert_eq!(denied.decide(&denied.login()).unwrap_err(), Reason::ExplicitDeny);
+    assert_eq!(denied.decide(&denied.login()).unwrap_err(), Reason::ExplicitDeny(PolicyType::Identity));
 
     let mut grouped = nothing;
     grouped.edit(|editor| {

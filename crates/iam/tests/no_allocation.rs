@@ -57,6 +57,8 @@ fn neither_an_allowed_nor_a_refused_login_allocates() {
                 inline: Box::new([NamedPolicy::compile("inline", &document, policy::Kind::Inline)]),
             },
             groups: Box::default(),
+            boundary: None,
+            tags: iam::Tags::default(),
         },
     );
     editor.put_credential(Credential {
@@ -81,7 +83,7 @@ fn neither_an_allowed_nor_a_refused_login_allocates() {
     })
     .unwrap();
     let decide = |user: &str| {
-        let request = iam::ConnectRequest { database: id.as_str(), user, token: &token };
+        let request = iam::ConnectRequest { database: id.as_str(), user, token: &token, source_ip: None };
         matches!(may_connect(&snapshot, Timestamp::from_unix(NOW), &request), Decision::Allowed(_))
     };
     assert!(decide("jane"), "the first one fills the memo of signing keys");

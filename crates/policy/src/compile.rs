@@ -1,26 +1,26 @@
 //! From a validated document to the form that is evaluated: patterns encoded, text in one buffer.
 //!
-//! A document with an element that cannot be evaluated yet is refused as a whole, by the element's name:
-//! leaving a condition out would turn a narrow Allow into a wide one.
+//! A document is compiled in full or not at all: leaving an element out would turn a narrow Allow into a wide one.
 
-use thiserror::Error;
-
-use crate::document::{Document, Effect, List, PrincipalElement, PrincipalNames, Text, Version};
+use crate::condition::{self, ConditionTest, Expected};
+use crate::document::{Document, Effect, List, PrincipalElement, PrincipalNames, Version};
 use crate::json::Span;
 use crate::malformed::Malformed;
-use crate::pattern::{Case, Encoder, Pattern, ResourcePattern};
+use crate::pattern::{Case, Encoder, Pattern, Plain, ResourcePattern, Texts};
 use crate::trust::Principal;
 use crate::validate::{Kind, validate};
+use crate::variable::BadVariable;
 
 /// A policy ready to be evaluated: immutable, shared freely between threads.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// The encoded patterns and the Sids.
-    pub(crate) text: Box<[u8]>,
+    pub(crate) texts: Texts,
     pub(crate) statements: Box<[Statement]>,
     pub(crate) actions: Box<[Pattern]>,
     pub(crate) resources: Box<[ResourcePattern]>,
     pub(crate) principals: Box<[Principal]>,
+    pub(crate) tests: Box<[ConditionTest]>,
+    pub(crate) expected: Box<[Expected]>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,11 @@ pub(crate) struct Statement {
     pub(crate) effect: Effect,
     pub(crate) actions: Listed,
     pub(crate) scope: Scope,
-    sid: Option<Pattern>,
+    /// The tests, all of which must hold.
+    pub(crate) conditions: Range,
+    pub(crate) sid: Option<Plain>,
+    /// In the document.
+    span: (u32, u32),
 }
 
 /// A list of the policy and whether the statement applies to everything but it.
@@ -51,11 +55,10 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    fn of<T>(all: &mut Vec<T>, added: impl Iterator<Item = T>) -> Self {
-        let index = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        let start = index(all.len());
+    pub(crate) fn of<T>(all: &mut Vec<T>, added: impl Iterator<Item = T>) -> Self {
+        let start = place(all.len());
         all.extend(added);
-        Self { start, end: index(all.len()) }
+        Self { start, end: place(all.len()) }
     }
 
     pub(crate) fn get<T>(self, all: &[T]) -> &[T] {
@@ -63,62 +66,17 @@ impl Range {
     }
 }
 
-/// Why a text is not a policy.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum PolicyError {
-    /// AWS would refuse it too, with this message.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// AWS would accept it; Countersign cannot apply it in full and therefore not at all.
-    #[error(transparent)]
-    Unsupported(#[from] Unsupported),
-}
-
-/// An element of the policy language that this version does not evaluate.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "{what} in statement {statement}{} is not supported by this version of Countersign; \
-     a policy is never applied with an element left out",
-    sid.as_ref().map(|sid| format!(" (Sid `{sid}`)")).unwrap_or_default()
-)]
-pub struct Unsupported {
-    what: What,
-    statement: usize,
-    sid: Option<Box<str>>,
-    span: Span,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-enum What {
-    #[error("element `Condition`")]
-    Condition,
-    #[error("policy variable `{variable}` of element `{element}`")]
-    Variable { element: &'static str, variable: Box<str> },
-}
-
-impl Unsupported {
-    /// The statement's position, counted from 1.
-    pub fn statement(&self) -> usize {
-        self.statement
-    }
-
-    /// The statement's Sid, where it has one.
-    pub fn sid(&self) -> Option<&str> {
-        self.sid.as_deref()
-    }
-
-    /// Where the element is written.
-    pub fn span(&self) -> Span {
-        self.span
-    }
+/// Documents are far below 4 GiB.
+fn place(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 impl Policy {
     /// Parses, validates and compiles.
     ///
     /// # Errors
-    /// [`PolicyError::Malformed`] with AWS's message, or [`PolicyError::Unsupported`] naming the element.
-    pub fn parse(text: &str, kind: Kind) -> Result<Self, PolicyError> {
+    /// [`Malformed`] with AWS's message.
+    pub fn parse(text: &str, kind: Kind) -> Result<Self, Malformed> {
         Self::compile(&Document::parse(text)?, kind)
     }
 
@@ -126,66 +84,131 @@ impl Policy {
     ///
     /// # Errors
     /// As [`Policy::parse`].
-    pub fn compile(document: &Document, kind: Kind) -> Result<Self, PolicyError> {
+    pub fn compile(document: &Document, kind: Kind) -> Result<Self, Malformed> {
         validate(document, kind)?;
-        refuse_unsupported(document)?;
-        let mut compiler = Compiler::default();
-        let statements =
-            document.statements.iter().map(|statement| compiler.statement(statement, kind)).collect();
+        let mut compiler = Compiler {
+            variables: document.effective_version() >= Version::V2012,
+            trust: kind == Kind::Trust,
+            encoder: Encoder::default(),
+            actions: Vec::new(),
+            resources: Vec::new(),
+            principals: Vec::new(),
+            tests: Vec::new(),
+            expected: Vec::new(),
+        };
+        let statements = document.statements.iter().map(|statement| compiler.statement(statement));
+        let statements = statements.collect::<Result<_, _>>()?;
         Ok(Self {
-            text: compiler.encoder.text.into(),
             statements,
+            texts: compiler.encoder.finish(),
             actions: compiler.actions.into(),
             resources: compiler.resources.into(),
             principals: compiler.principals.into(),
+            tests: compiler.tests.into(),
+            expected: compiler.expected.into(),
         })
     }
 
     /// The Sid of the statement at `index`, where it has one that is not empty.
     pub fn sid(&self, index: u16) -> Option<&str> {
-        let sid = self.statements.get(usize::from(index))?.sid?;
-        std::str::from_utf8(sid.bytes(&self.text)?).ok()
+        Some(self.texts.plain(self.statements.get(usize::from(index))?.sid?))
+    }
+
+    /// Where the statement at `index` stands in the document's text.
+    pub fn span(&self, index: u16) -> Option<Span> {
+        let (start, end) = self.statements.get(usize::from(index))?.span;
+        Some(Span { start: start as usize, end: end as usize })
     }
 
     /// How many statements there are.
     pub fn statement_count(&self) -> usize {
         self.statements.len()
     }
+
+    /// The context keys that the policy asks for, in conditions and as variables, as it spells them; some more than once.
+    pub fn context_keys(&self) -> impl Iterator<Item = &str> {
+        let tested = self.tests.iter().map(|test| self.texts.key(test.key).name());
+        tested.chain(self.texts.variable_keys())
+    }
+
+    /// How many bytes of memory it takes.
+    pub fn memory(&self) -> usize {
+        let Self { texts, statements, actions, resources, principals, tests, expected } = self;
+        size_of::<Self>()
+            + texts.memory()
+            + size_of_val::<[_]>(statements)
+            + size_of_val::<[_]>(actions)
+            + size_of_val::<[_]>(resources)
+            + size_of_val::<[_]>(principals)
+            + size_of_val::<[_]>(tests)
+            + size_of_val::<[_]>(expected)
+    }
 }
 
-#[derive(Default)]
 struct Compiler {
+    /// Whether `${` has a meaning.
+    variables: bool,
+    trust: bool,
     encoder: Encoder,
     actions: Vec<Pattern>,
     resources: Vec<ResourcePattern>,
     principals: Vec<Principal>,
+    tests: Vec<ConditionTest>,
+    expected: Vec<Expected>,
 }
 
 impl Compiler {
-    fn statement(&mut self, statement: &crate::document::Statement, kind: Kind) -> Statement {
+    fn statement(&mut self, statement: &crate::document::Statement) -> Result<Statement, Malformed> {
         let empty = List { negated: false, items: Vec::new(), span: statement.span };
         let actions = statement.action.as_ref().unwrap_or(&empty);
         let encoder = &mut self.encoder;
         let encoded = actions.items.iter().map(|action| encoder.pattern(&action.value, Case::Folded));
         let range = Range::of(&mut self.actions, encoded);
-        let scope = match (&statement.principal, kind) {
-            (Some(principal), Kind::Trust) => self.principals(principal),
-            _ => self.resources(statement.resource.as_ref().unwrap_or(&empty)),
+        let scope = match &statement.principal {
+            Some(principal) if self.trust => self.principals(principal),
+            _ => self.resources(statement.resource.as_ref().unwrap_or(&empty))?,
         };
         let sid = statement.sid.as_ref().filter(|sid| !sid.value.is_empty());
-        Statement {
+        Ok(Statement {
             effect: statement.effect,
             actions: Listed { negated: actions.negated, range },
             scope,
-            sid: sid.map(|sid| self.encoder.literal(&sid.value)),
-        }
+            conditions: self.conditions(statement)?,
+            sid: sid.map(|sid| self.encoder.plain(&sid.value)),
+            span: (place(statement.span.start), place(statement.span.end)),
+        })
     }
 
-    fn resources(&mut self, resources: &List) -> Scope {
-        let encoder = &mut self.encoder;
-        let encoded = resources.items.iter().map(|resource| encoder.resource(&resource.value));
-        let range = Range::of(&mut self.resources, encoded);
-        Scope::Resources(Listed { negated: resources.negated, range })
+    fn resources(&mut self, resources: &List) -> Result<Scope, Malformed> {
+        let mut encoded = Vec::with_capacity(resources.items.len());
+        for resource in &resources.items {
+            let pattern = self.encoder.resource(&resource.value, self.variables);
+            encoded.push(pattern.map_err(|bad| bad_variable(&bad, resource.span))?);
+        }
+        let range = Range::of(&mut self.resources, encoded.into_iter());
+        Ok(Scope::Resources(Listed { negated: resources.negated, range }))
+    }
+
+    fn conditions(&mut self, statement: &crate::document::Statement) -> Result<Range, Malformed> {
+        let mut tests = Vec::new();
+        for block in statement.condition.iter().flat_map(|condition| &condition.blocks) {
+            // Without one there is no key either: it tests nothing.
+            let Some(operator) = block.operator else { continue };
+            let variables = self.variables && operator.takes_variables();
+            for (key, values) in &block.keys {
+                let texts = values.iter().map(|value| value.value.as_ref());
+                let test = condition::compile(
+                    operator,
+                    &key.value,
+                    texts,
+                    variables,
+                    &mut self.encoder,
+                    &mut self.expected,
+                );
+                tests.push(test.map_err(|bad| bad_variable(&bad, key.span))?);
+            }
+        }
+        Ok(Range::of(&mut self.tests, tests.into_iter()))
     }
 
     fn principals(&mut self, element: &PrincipalElement) -> Scope {
@@ -200,31 +223,7 @@ impl Compiler {
     }
 }
 
-fn refuse_unsupported(document: &Document) -> Result<(), Unsupported> {
-    let variables = document.effective_version() >= Version::V2012;
-    for (statement, position) in document.statements.iter().zip(1..) {
-        let refuse = |what, span| {
-            let sid = statement.sid.as_ref().map(|sid| sid.value.clone()).filter(|sid| !sid.is_empty());
-            Err(Unsupported { what, statement: position, sid, span })
-        };
-        if let Some(condition) = &statement.condition {
-            return refuse(What::Condition, condition.span);
-        }
-        let Some(resource) = statement.resource.as_ref().filter(|_| variables) else { continue };
-        for Text { value, span } in &resource.items {
-            if let Some(variable) = first_variable(value) {
-                let element = if resource.negated { "NotResource" } else { "Resource" };
-                return refuse(What::Variable { element, variable: variable.into() }, *span);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// From the first `${` to its brace, or to the end where there is none: what an open brace means is not known,
-/// so it is not guessed.
-fn first_variable(text: &str) -> Option<&str> {
-    let open = text.find("${")?;
-    let rest = text.get(open..)?;
-    rest.find('}').map_or(Some(rest), |close| rest.get(..=close))
+/// Validation refuses them before; it is said here too because compiling must not depend on that.
+fn bad_variable(bad: &BadVariable, span: Span) -> Malformed {
+    Malformed::legacy(span, bad.problem)
 }

@@ -7,24 +7,28 @@ use std::borrow::Cow;
 use thiserror::Error;
 
 use crate::compile::{Policy, Range, Scope, Statement};
+use crate::condition::Truth;
+use crate::context::Context;
 use crate::document::Effect;
-use crate::pattern::ResourcePattern;
+use crate::pattern::{Match, ResourcePattern};
 use crate::trust::Principal;
 
 /// What is asked: may this action be done to this resource?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Request<'a> {
     /// `rds-db:connect`; compared without case.
     pub action: &'a str,
     /// What it is done to; compared by case.
     pub resource: Resource<'a>,
+    /// What conditions and variables are about.
+    pub context: &'a dyn Context,
 }
 
 impl<'a> Request<'a> {
     /// A request for `action` on `resource`.
-    pub fn new(action: &'a str, resource: Resource<'a>) -> Self {
-        Self { action, resource }
+    pub fn new(action: &'a str, resource: Resource<'a>, context: &'a dyn Context) -> Self {
+        Self { action, resource, context }
     }
 }
 
@@ -114,7 +118,8 @@ impl Policy {
             let undecided = outcome == Outcome::NoMatch || statement.effect == Effect::Deny;
             if !undecided
                 || !self.action_applies(statement, &action)
-                || !self.resource_applies(statement, &request.resource)
+                || !self.resource_applies(statement, request)
+                || !self.conditions_apply(statement, request.context)
             {
                 continue;
             }
@@ -136,27 +141,63 @@ impl Policy {
     pub(crate) fn action_applies(&self, statement: &Statement, action: &[u8]) -> bool {
         let listed = statement.actions;
         let mut patterns = listed.range.get(&self.actions).iter();
-        patterns.any(|pattern| pattern.matches(&self.text, action)) != listed.negated
+        patterns.any(|pattern| pattern.matches(&self.texts, action)) != listed.negated
     }
 
-    fn resource_applies(&self, statement: &Statement, resource: &Resource<'_>) -> bool {
+    pub(crate) fn resource_applies(&self, statement: &Statement, request: &Request<'_>) -> bool {
         let Scope::Resources(listed) = statement.scope else { return false };
-        let mut patterns = listed.range.get(&self.resources).iter();
-        patterns.any(|pattern| self.resource_matches(pattern, resource)) != listed.negated
+        let patterns = listed.range.get(&self.resources);
+        if !listed.negated {
+            return patterns.iter().any(|pattern| self.resource_matches(pattern, request) == Match::Yes);
+        }
+        // What is excepted by a variable without a value is not known: an Allow of everything else does not apply.
+        patterns.iter().all(|pattern| match self.resource_matches(pattern, request) {
+            Match::Yes => false,
+            Match::No => true,
+            Match::NoValue => statement.effect == Effect::Deny,
+        })
     }
 
-    fn resource_matches(&self, pattern: &ResourcePattern, resource: &Resource<'_>) -> bool {
-        let ResourcePattern::Arn(segments) = pattern else { return true };
-        if resource.is_any() {
-            return false;
+    fn resource_matches(&self, pattern: &ResourcePattern, request: &Request<'_>) -> Match {
+        let ResourcePattern::Arn([by_partition, by_service, by_region, by_account, by_resource]) = pattern
+        else {
+            return Match::Yes;
+        };
+        let Resource { partition, service, region, account, resource } = request.resource;
+        // From the end, where patterns and requests differ most; what has a value is not asked where another part differs.
+        let plain =
+            [(by_account, account), (by_region, region), (by_service, service), (by_partition, partition)];
+        let others = || plain.iter().all(|(pattern, part)| pattern.matches(&self.texts, part.as_bytes()));
+        let last = || by_resource.matches_in(&self.texts, resource.as_bytes(), request.context);
+        if request.resource.is_any() {
+            // Whether a variable has a value does not depend on what it is compared with.
+            return if last() == Match::NoValue { Match::NoValue } else { Match::No };
         }
-        let Resource { partition, service, region, account, resource } = *resource;
-        // From the end, where patterns and requests differ most.
-        segments
-            .iter()
-            .zip([partition, service, region, account, resource])
-            .rev()
-            .all(|(segment, part)| segment.matches(&self.text, part.as_bytes()))
+        match last() {
+            Match::Yes => others().into(),
+            other => other,
+        }
+    }
+
+    /// Whether the conditions leave the statement in force: where one cannot be tested an Allow does not apply and a Deny does.
+    pub(crate) fn conditions_apply(&self, statement: &Statement, context: &dyn Context) -> bool {
+        match self.conditions_hold(statement, context) {
+            Truth::True => true,
+            Truth::False => false,
+            Truth::Error => statement.effect == Effect::Deny,
+        }
+    }
+
+    fn conditions_hold(&self, statement: &Statement, context: &dyn Context) -> Truth {
+        let mut all = Truth::True;
+        for test in statement.conditions.get(&self.tests) {
+            match test.truth(test.values.get(&self.expected), &self.texts, context) {
+                Truth::True => {}
+                Truth::False => return Truth::False,
+                Truth::Error => all = Truth::Error,
+            }
+        }
+        all
     }
 
     pub(crate) fn principals_of(&self, range: Range) -> impl Iterator<Item = &Principal> {

@@ -4,6 +4,7 @@
 //! the outcome and from whether caller and role are of one account; that is the caller of this crate's matter.
 
 use crate::compile::{Policy, Scope};
+use crate::context::Context;
 use crate::document::Effect;
 use crate::evaluate::{ActionBuffer, StatementRef};
 use crate::validate::is_partition;
@@ -60,19 +61,21 @@ pub enum Principal {
 }
 
 /// A call that a trust policy decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct TrustRequest<'a> {
     /// `sts:AssumeRole` and the like; case-insensitive.
     pub action: &'a str,
     /// Who calls.
     pub principal: TrustPrincipal<'a>,
+    /// What conditions are about.
+    pub context: &'a dyn Context,
 }
 
 impl<'a> TrustRequest<'a> {
     /// A call of `action` by `principal`.
-    pub fn new(action: &'a str, principal: TrustPrincipal<'a>) -> Self {
-        Self { action, principal }
+    pub fn new(action: &'a str, principal: TrustPrincipal<'a>, context: &'a dyn Context) -> Self {
+        Self { action, principal, context }
     }
 }
 
@@ -119,6 +122,8 @@ pub enum TrustOutcome {
     /// The principal itself is named. Within the role's account that is enough; a caller of another account also
     /// needs its own identity policies to allow.
     AllowedDirectly(StatementRef),
+    /// This one session of a role is named: not even the session's own limits are asked.
+    AllowedSession(StatementRef),
     /// Only the caller's account is named: the caller's identity policies must allow as well.
     AllowedByAccount(StatementRef),
     /// An explicit Deny applies.
@@ -130,7 +135,10 @@ pub enum TrustOutcome {
 enum Reach {
     No,
     Account,
+    /// The user; the role, and with it every session of it.
     Itself,
+    /// The one session.
+    Session,
 }
 
 impl Policy {
@@ -143,7 +151,7 @@ impl Policy {
         let caller = &request.principal;
         let mut buffer = ActionBuffer::default();
         let action = buffer.fold(request.action);
-        let mut outcome = TrustOutcome::NoMatch;
+        let (mut outcome, mut furthest) = (TrustOutcome::NoMatch, Reach::No);
         for (statement, here) in self.statements() {
             let Scope::Principals { negated, range } = &statement.scope else { continue };
             if !self.action_applies(statement, &action) {
@@ -155,16 +163,21 @@ impl Policy {
                 true if caller.is_spared_by(names) => Reach::No,
                 true => Reach::Itself,
             };
-            match (statement.effect, reach, outcome) {
-                (_, Reach::No, _) => {}
-                (Effect::Deny, ..) => return TrustOutcome::Denied(here),
-                (Effect::Allow, Reach::Itself, TrustOutcome::NoMatch | TrustOutcome::AllowedByAccount(_)) => {
-                    outcome = TrustOutcome::AllowedDirectly(here);
-                }
-                (Effect::Allow, Reach::Account, TrustOutcome::NoMatch) => {
-                    outcome = TrustOutcome::AllowedByAccount(here);
-                }
-                (Effect::Allow, ..) => {}
+            if reach == Reach::No || !self.conditions_apply(statement, request.context) {
+                continue;
+            }
+            if statement.effect == Effect::Deny {
+                return TrustOutcome::Denied(here);
+            }
+            // The first statement of those that reach furthest.
+            if reach > furthest {
+                furthest = reach;
+                outcome = match reach {
+                    Reach::No => outcome,
+                    Reach::Account => TrustOutcome::AllowedByAccount(here),
+                    Reach::Itself => TrustOutcome::AllowedDirectly(here),
+                    Reach::Session => TrustOutcome::AllowedSession(here),
+                };
             }
         }
         outcome
@@ -260,7 +273,9 @@ impl Principal {
             (Self::Role { arn, unique_id }, TrustIdentity::RoleSession { role_arn, role_id, .. }) => {
                 bound_or_named(unique_id, role_id, arn, role_arn)
             }
-            (Self::RoleSession { arn: name }, TrustIdentity::RoleSession { arn, .. }) => name.as_ref() == arn,
+            (Self::RoleSession { arn: name }, TrustIdentity::RoleSession { arn, .. }) => {
+                return if name.as_ref() == arn { Reach::Session } else { Reach::No };
+            }
             (Self::UniqueId(id), TrustIdentity::User { unique_id, .. }) => id.as_ref() == unique_id,
             (Self::UniqueId(id), TrustIdentity::RoleSession { role_id, .. }) => id.as_ref() == role_id,
             _ => false,
@@ -276,7 +291,7 @@ impl TrustPrincipal<'_> {
         }
         let account = names().any(|name| name.reach(self) == Reach::Account);
         let named =
-            |wanted: fn(&Principal) -> bool| names().any(|n| wanted(n) && n.reach(self) == Reach::Itself);
+            |wanted: fn(&Principal) -> bool| names().any(|n| wanted(n) && n.reach(self) >= Reach::Itself);
         let identity = match self.identity {
             TrustIdentity::Root => true,
             TrustIdentity::User { .. } => named(|_| true),

@@ -16,6 +16,7 @@ use crate::json::Span;
 use crate::malformed::{Malformed, Reason};
 use crate::pattern;
 use crate::trust::Principal;
+use crate::variable::pieces;
 
 /// What a document is for: which of AWS's rules apply to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,7 +73,7 @@ fn validate_identity(document: &Document, kind: Kind) -> Result<(), Malformed> {
     if let Some(principal) = statements.iter().find_map(|s| s.principal.as_ref()) {
         return Err(Malformed::new(Reason::PrincipalNotAllowed, principal.span));
     }
-    legacy_parse(statements)?;
+    legacy_parse(document)?;
     let format = resource_formats(statements, kind)?;
     unique_sids(statements)?;
     actions_present(statements)?;
@@ -88,7 +89,7 @@ fn validate_identity(document: &Document, kind: Kind) -> Result<(), Malformed> {
 
 fn validate_trust(document: &Document) -> Result<(), Malformed> {
     let statements = &document.statements;
-    legacy_parse(statements)?;
+    legacy_parse(document)?;
     unique_sids(statements)?;
     for statement in statements {
         if let Some(resource) = &statement.resource {
@@ -115,8 +116,8 @@ fn validate_trust(document: &Document) -> Result<(), Malformed> {
     statements.iter().filter_map(|s| s.principal.as_ref()).try_for_each(principal_names)
 }
 
-fn legacy_parse(statements: &[Statement]) -> Result<(), Malformed> {
-    for statement in statements {
+fn legacy_parse(document: &Document) -> Result<(), Malformed> {
+    for statement in &document.statements {
         if !matches!(statement.effect_text.value.as_ref(), "Allow" | "Deny") {
             return Err(Malformed::legacy(
                 statement.effect_text.span,
@@ -126,8 +127,39 @@ fn legacy_parse(statements: &[Statement]) -> Result<(), Malformed> {
         if let Some(condition) = &statement.condition {
             condition_values(condition)?;
         }
+        if document.effective_version() >= Version::V2012 {
+            variables(statement)?;
+        }
     }
     Ok(())
+}
+
+/// What AWS says of a `${` that does not begin a variable was never recorded. What it would mean is not guessed: the document
+/// is refused.
+fn variables(statement: &Statement) -> Result<(), Malformed> {
+    let resources = statement.resource.iter().flat_map(|list| &list.items);
+    for resource in resources {
+        if let Some(behind_fifth_colon) = resource.value.splitn(6, ':').nth(5) {
+            well_formed_variables(behind_fifth_colon, resource.span)?;
+        }
+    }
+    let blocks = statement.condition.iter().flat_map(|condition| &condition.blocks);
+    for block in blocks.filter(|block| block.operator.is_some_and(Operator::takes_variables)) {
+        for value in block.keys.iter().flat_map(|(_, values)| values) {
+            well_formed_variables(&value.value, value.span)?;
+        }
+    }
+    Ok(())
+}
+
+fn well_formed_variables(text: &str, span: Span) -> Result<(), Malformed> {
+    match pieces(text).find_map(Result::err) {
+        Some(bad) => {
+            let written = text.get(bad.at.start..bad.at.end).unwrap_or(text);
+            Err(Malformed::legacy(span, format!("`{written}`: {}", bad.problem)))
+        }
+        None => Ok(()),
+    }
 }
 
 fn condition_values(condition: &Condition) -> Result<(), Malformed> {

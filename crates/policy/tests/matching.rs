@@ -6,7 +6,7 @@
     reason = "a test says so by panicking"
 )]
 
-use policy::{Kind, Outcome, Policy, Request, Resource, StatementRef};
+use policy::{Kind, NoContext, Outcome, Policy, Request, Resource, StatementRef};
 
 fn compile(text: &str) -> Policy {
     Policy::parse(text, Kind::Inline).unwrap_or_else(|e| panic!("{e}: {text}"))
@@ -19,7 +19,7 @@ fn one(effect: &str, action: &str, resource: &str) -> Policy {
 }
 
 fn ask(policy: &Policy, action: &str, resource: &str) -> Outcome {
-    policy.evaluate(&Request::new(action, Resource::parse(resource).unwrap()))
+    policy.evaluate(&Request::new(action, Resource::parse(resource).unwrap(), &NoContext))
 }
 
 fn allows(policy: &Policy, action: &str, resource: &str) -> bool {

@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use policy::{Document, Kind, Malformed, Policy, PolicyError, Reason, validate};
+use policy::{Document, Kind, Malformed, Policy, Reason, validate};
 use serde_json::{Value, json};
 
 fn check(text: &str, kind: Kind) -> Result<(), Malformed> {
@@ -26,11 +26,8 @@ fn assert_recorded(rejected: &[(String, String)], accepted: &[String]) {
     }
     for document in accepted {
         assert_eq!(message(document, Kind::Managed), "accepted", "{document}");
-        // What validates either compiles in full or is refused by the element's name.
-        let compiled = Policy::parse(document, Kind::Managed);
-        let evaluable = !document.contains("\"Condition\"") && !document.contains("${");
-        assert_eq!(compiled.is_ok(), evaluable, "{document}");
-        assert!(!matches!(compiled, Err(PolicyError::Malformed(_))));
+        // What validates is compiled in full.
+        assert!(Policy::parse(document, Kind::Managed).is_ok(), "{document}");
     }
 }
 
@@ -193,24 +190,32 @@ fn size_and_depth_are_limited() {
 }
 
 #[test]
-fn an_element_that_cannot_be_evaluated_refuses_the_document_by_name() {
-    let refusal = |text: &str, kind| match Policy::parse(text, kind) {
-        Err(PolicyError::Unsupported(unsupported)) => unsupported.to_string(),
-        other => panic!("{other:?}"),
-    };
-    let tail =
-        "is not supported by this version of Countersign; a policy is never applied with an element left out";
-    let conditional = json!([statement(json!({})), statement(json!({"Sid": "X", "Condition": {}}))]);
-    assert_eq!(
-        refusal(&document(conditional), Kind::Managed),
-        format!("element `Condition` in statement 2 (Sid `X`) {tail}")
-    );
-    let own = json!({"Resource": "arn:aws:s3:::b/${aws:username}/*"});
-    assert_eq!(
-        refusal(&document(statement(own.clone())), Kind::Managed),
-        format!("policy variable `${{aws:username}}` of element `Resource` in statement 1 {tail}")
-    );
-    // Before policy variables were introduced, `${` was text like any other.
-    let old = json!({"Version": "2008-10-17", "Statement": statement(own)}).to_string();
-    assert!(Policy::parse(&old, Kind::Inline).is_ok());
+fn what_does_not_begin_a_variable_is_refused_and_shown() {
+    for (changes, written) in [
+        (json!({"Resource": "arn:aws:s3:::b/${aws:username"}), "`${aws:username`: "),
+        (json!({"Resource": null, "NotResource": ["arn:aws:s3:::b/${}"]}), "`${}`: "),
+        (json!({"Condition": {"StringLike": {"a:b": ["x", "y${aws:PrincipalTag/a, none}"]}}}), "none}`: "),
+        (json!({"Condition": {"ForAllValues:ArnLikeIfExists": {"a:b": "${a b}"}}}), "`${a b}`: "),
+        (json!({"Condition": {"Bool": {"a:b": "${"}}}), "`${`: "),
+    ] {
+        let text = document(statement(changes.clone()));
+        let error = check(&text, Kind::Managed).unwrap_err();
+        assert_eq!(error.to_string(), "The policy failed legacy parsing", "{changes}");
+        assert!(error.detail().unwrap().contains(written), "{error:?}");
+        let span = error.span().unwrap();
+        assert!(text[span.start..span.end].contains("${"), "{error:?}");
+    }
+    // Where a variable has no meaning `${` is text like any other: before the fifth colon, with operators that take none,
+    // in actions, and in the language of 2008.
+    for changes in [
+        json!({"Resource": "arn:aws:s3:${a:b:c:d"}),
+        json!({"Condition": {"NumericEquals": {"a:b": "${"}, "Null": {"a:b": "${"}}}),
+        json!({"Action": "s3:${"}),
+    ] {
+        let text = document(statement(changes.clone()));
+        assert!(Policy::parse(&text, Kind::Managed).is_ok(), "{changes}");
+    }
+    let old =
+        json!({"Version": "2008-10-17", "Statement": statement(json!({"Resource": "arn:aws:s3:::b/${"}))});
+    assert!(Policy::parse(&old.to_string(), Kind::Inline).is_ok());
 }

@@ -7,7 +7,8 @@
 )]
 
 use policy::{
-    Document, Kind, Policy, Principal, TrustIdentity, TrustOutcome, TrustPrincipal, TrustRequest, validate,
+    Document, Kind, NoContext, Policy, Principal, TrustIdentity, TrustOutcome, TrustPrincipal, TrustRequest,
+    validate,
 };
 use serde_json::{Value, json};
 
@@ -46,8 +47,9 @@ const SESSION: TrustPrincipal<'_> = TrustPrincipal {
 };
 
 fn ask(policy: &Policy, principal: TrustPrincipal<'_>) -> &'static str {
-    match policy.evaluate_trust(&TrustRequest::new("sts:AssumeRole", principal)) {
+    match policy.evaluate_trust(&TrustRequest::new("sts:AssumeRole", principal, &NoContext)) {
         TrustOutcome::NoMatch => "no match",
+        TrustOutcome::AllowedSession(_) => "session",
         TrustOutcome::AllowedDirectly(_) => "directly",
         TrustOutcome::AllowedByAccount(_) => "by account",
         TrustOutcome::Denied(_) => "denied",
@@ -131,7 +133,7 @@ fn a_named_principal_is_allowed_directly_and_an_account_by_its_policies() {
     let role = trusting(allow(json!({"AWS": "arn:aws:iam::123456789012:role/apps/App"})));
     assert_eq!((ask(&role, JANE), ask(&role, SESSION)), ("no match", "directly"));
     let session = trusting(allow(json!({"AWS": "arn:aws:sts::123456789012:assumed-role/App/web-1"})));
-    assert_eq!(ask(&session, SESSION), "directly");
+    assert_eq!(ask(&session, SESSION), "session");
     for account in ["123456789012", "arn:aws:iam::123456789012:root"] {
         let account = trusting(allow(json!({"AWS": account})));
         assert_eq!((ask(&account, JANE), ask(&account, SESSION)), ("by account", "by account"));
@@ -164,7 +166,7 @@ fn the_action_must_match_too() {
         json!({"Effect": "Allow", "Principal": "*", "Action": ["sts:TagSession", "sts:assumerole"]}),
     );
     assert_eq!(ask(&policy, JANE), "directly");
-    let other = TrustRequest::new("sts:AssumeRoleWithSAML", JANE);
+    let other = TrustRequest::new("sts:AssumeRoleWithSAML", JANE, &NoContext);
     assert_eq!(policy.evaluate_trust(&other), TrustOutcome::NoMatch);
 }
 
@@ -213,7 +215,7 @@ fn a_bound_name_trusts_the_id_and_not_a_namesake() {
 #[test]
 fn trust_and_identity_policies_do_not_answer_for_each_other() {
     let trust = trusting(allow(json!("*")));
-    let request = policy::Request::new("sts:AssumeRole", policy::Resource::any());
+    let request = policy::Request::new("sts:AssumeRole", policy::Resource::any(), &NoContext);
     assert_eq!(trust.evaluate(&request), policy::Outcome::NoMatch);
     let identity =
         Policy::parse(r#"{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#, Kind::Inline);

@@ -5,19 +5,19 @@
 
 use crate::kv::{Event, Operation, Revision, StoreError};
 use crate::records::{
-    AccessKey, Cluster, Group, Instance, KeyStatus, ManagedPolicy, Record, Role, Session, SessionPrincipal,
-    User,
+    AccessKey, Cluster, Group, InlinePolicies, Instance, KeyStatus, ManagedPolicy, Record, Role,
+    ServiceControlPolicy, Session, SessionPolicies, SessionPrincipal, User,
 };
 use crate::{MasterKey, Records, SealError, Sealed};
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use iam::{
     AccountId, Arn, Credential, Database, Editor, Holder, NamedPolicy, Naming, Policies, SecurityToken,
-    SessionCredential, Snapshot,
+    ServiceControlLevel, SessionCredential, Snapshot,
 };
 use policy::Kind;
 use sigv4::{KeyCache, SecretKey, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -75,6 +75,7 @@ pub async fn follow(
         policy_arns: HashMap::new(),
         instances: BTreeMap::new(),
         clusters: BTreeMap::new(),
+        service_control: BTreeMap::new(),
     };
     follower.load().await?;
     let published = Arc::new(Published::new(follower.snapshot.clone()));
@@ -102,6 +103,8 @@ struct Follower {
     policy_arns: HashMap<String, Arn>,
     instances: BTreeMap<String, Instance>,
     clusters: BTreeMap<String, Cluster>,
+    /// By key, in the order of levels.
+    service_control: BTreeMap<String, NamedPolicy>,
 }
 
 impl Follower {
@@ -111,6 +114,7 @@ impl Follower {
         self.policy_arns.clear();
         self.instances.clear();
         self.clusters.clear();
+        self.service_control.clear();
         for entry in &range.entries {
             self.put(&mut editor, &entry.key, &entry.value);
         }
@@ -191,6 +195,9 @@ impl Follower {
             let cluster: Cluster = serde_json::from_slice(value)?;
             editor.put_database(self.cluster_database(&cluster));
             self.clusters.insert(key.to_owned(), cluster);
+        } else if key.starts_with(ServiceControlPolicy::PREFIX) {
+            self.service_control.insert(key.to_owned(), service_control_policy(key, value));
+            editor.set_service_control(self.service_control_levels());
         }
         Ok(())
     }
@@ -218,6 +225,8 @@ impl Follower {
             }
         } else if let Some(cluster) = self.clusters.remove(key) {
             editor.remove_database(&cluster.resource_id);
+        } else if self.service_control.remove(key).is_some() {
+            editor.set_service_control(self.service_control_levels());
         }
     }
 
@@ -232,6 +241,8 @@ impl Follower {
             id: user.id,
             policies: policies(&user.attached, &user.inline),
             groups: user.groups.iter().map(|group| group.folded().into()).collect(),
+            boundary: user.boundary.clone(),
+            tags: user.tags.iter().collect(),
         })
     }
 
@@ -247,6 +258,8 @@ impl Follower {
             arn: self.arn("role", &role.path, role.name.as_str())?,
             id: role.id,
             policies: policies(&role.attached, &role.inline),
+            boundary: role.boundary.clone(),
+            tags: role.tags.iter().collect(),
         })
     }
 
@@ -275,6 +288,12 @@ impl Follower {
                     .parse()?,
                 user_id: format!("{id}:{session}").into(),
             },
+            SessionPrincipal::FederatedUser { user, id, name } => Holder::FederatedUser {
+                name: user.folded().into(),
+                id: *id,
+                arn: format!("arn:aws:sts::{}:federated-user/{name}", self.snapshot.account()).parse()?,
+                user_id: format!("{}:{name}", self.snapshot.account()).into(),
+            },
         };
         Ok(Credential {
             id: session.id,
@@ -283,7 +302,10 @@ impl Follower {
             active: true,
             session: Some(SessionCredential {
                 token: SecurityToken::new(self.master_key.open(record, &session.token)?),
+                issued: Timestamp::from_unix(session.created.unix_timestamp()),
                 expires: Timestamp::from_unix(session.expires.unix_timestamp()),
+                policies: session.policies.as_ref().map(session_policies),
+                tags: session.tags.iter().collect(),
             }),
             holder,
         })
@@ -294,6 +316,7 @@ impl Follower {
             self.naming.endpoints(None, &[instance.identifier.as_str()], &instance.region, instance.port);
         let (id, region) = (instance.resource_id.clone(), instance.region.clone());
         Database::new(id, region, self.snapshot.account(), instance.iam_auth, endpoints)
+            .with_tags(instance.tags.iter().collect())
     }
 
     fn cluster_database(&self, cluster: &Cluster) -> Database {
@@ -302,10 +325,43 @@ impl Follower {
             self.naming.endpoints(Some(&cluster.identifier), &members, &cluster.region, cluster.port);
         let (id, region) = (cluster.resource_id.clone(), cluster.region.clone());
         Database::new(id, region, self.snapshot.account(), cluster.iam_auth, endpoints)
+            .with_tags(cluster.tags.iter().collect())
+    }
+
+    fn service_control_levels(&self) -> Vec<ServiceControlLevel> {
+        let level_of = |key: &str| {
+            let key = key.strip_prefix(ServiceControlPolicy::PREFIX).unwrap_or(key);
+            key.split('/').next().unwrap_or_default().to_owned()
+        };
+        let policies: Vec<(String, &NamedPolicy)> =
+            self.service_control.iter().map(|(key, policy)| (level_of(key), policy)).collect();
+        // Those of a level come one after the other, as their keys do.
+        let levels = policies.chunk_by(|a, b| a.0 == b.0).map(|level| ServiceControlLevel {
+            name: level.first().map(|(name, _)| name.as_str()).unwrap_or_default().into(),
+            policies: level.iter().map(|(_, policy)| (*policy).clone()).collect(),
+        });
+        levels.collect()
     }
 }
 
-fn policies(attached: &std::collections::BTreeSet<Arn>, inline: &crate::records::InlinePolicies) -> Policies {
+/// A limit that cannot be read is not lifted: it denies everything, as any policy does that cannot be read.
+fn service_control_policy(key: &str, value: &[u8]) -> NamedPolicy {
+    match serde_json::from_slice::<ServiceControlPolicy>(value) {
+        Ok(record) => NamedPolicy::compile(record.name.as_str(), &record.document, Kind::ServiceControl),
+        Err(error) => {
+            tracing::error!(record = key, %error, "a service control policy cannot be read: nothing is allowed");
+            NamedPolicy { name: key.into(), policy: Err(error.to_string().into()) }
+        }
+    }
+}
+
+fn session_policies(passed: &SessionPolicies) -> Policies {
+    let inline =
+        passed.inline.iter().map(|document| NamedPolicy::compile("session policy", document, Kind::Session));
+    Policies { managed: passed.managed.iter().cloned().collect(), inline: inline.collect() }
+}
+
+fn policies(attached: &BTreeSet<Arn>, inline: &InlinePolicies) -> Policies {
     Policies {
         managed: attached.iter().cloned().collect(),
         inline: inline

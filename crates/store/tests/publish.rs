@@ -53,6 +53,9 @@ impl World {
             expires: NOW + time::Duration::HOUR,
             secret: seal(b"other secret"),
             token: seal(b"token"),
+            policies: None,
+            tags: BTreeMap::new(),
+            transitive_tags: BTreeSet::new(),
         }
     }
 }
@@ -67,6 +70,7 @@ fn jane() -> User {
         attached: BTreeSet::from([policy().arn]),
         inline: BTreeMap::from([("own".parse().unwrap(), POLICY.to_owned())]),
         groups: BTreeSet::new(),
+        boundary: None,
     }
 }
 
@@ -84,6 +88,7 @@ fn policy() -> ManagedPolicy {
         default_version: 1,
         latest_version: 1,
         attachments: 1,
+        boundary_uses: 0,
     }
 }
 

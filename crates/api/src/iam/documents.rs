@@ -2,7 +2,7 @@
 
 use crate::query::{ApiError, Params};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use policy::{Kind, Policy, PolicyError};
+use policy::{Kind, Policy};
 
 /// RFC 3986: everything but its unreserved characters.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -12,7 +12,7 @@ pub(super) fn encoded(document: &str) -> String {
     utf8_percent_encode(document, ESCAPED).to_string()
 }
 
-/// Takes a document, and refuses one that AWS would refuse or that could not be applied in full.
+/// Takes a document, and refuses one that AWS would refuse.
 pub(super) fn document(
     params: &mut Params,
     parameter: &str,
@@ -25,10 +25,8 @@ pub(super) fn document(
         return Err(params.invalid(parameter, "...", &constraint));
     }
     let policy = Policy::parse(&text, kind).map_err(|error| {
-        if let PolicyError::Malformed(malformed) = &error
-            && let Some(detail) = malformed.detail()
-        {
-            tracing::debug!(detail, span = ?malformed.span(), "a policy document was refused");
+        if let Some(detail) = error.detail() {
+            tracing::debug!(detail, span = ?error.span(), "a policy document was refused");
         }
         ApiError::malformed_policy(error.to_string())
     })?;

@@ -24,8 +24,11 @@ pub(crate) use entity::role_arn;
 
 /// Does the operation that the call names.
 pub(crate) async fn dispatch(call: &Call<'_>, params: Params) -> Result<Response, ApiError> {
-    if let PrincipalKind::User { session: true, .. } = call.caller.kind {
-        // AWS: a session of GetSessionToken calls no IAM operation unless it was made with a second factor.
+    if let (PrincipalKind::User { .. } | PrincipalKind::FederatedUser { .. }, Some(_)) =
+        (call.caller.kind, call.caller.session)
+    {
+        // AWS: a session of GetSessionToken calls no IAM operation unless it was made with a second factor, one of
+        // GetFederationToken none at all.
         return Err(crate::signed::invalid_client_token());
     }
     match call.operation {

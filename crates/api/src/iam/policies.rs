@@ -196,6 +196,7 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
         default_version: 1,
         latest_version: 1,
         attachments: 0,
+        boundary_uses: 0,
     };
     call.change(async || {
         let policies = all::<ManagedPolicy>(call).await?;

@@ -113,6 +113,7 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
         tags,
         attached: BTreeSet::new(),
         inline: BTreeMap::new(),
+        boundary: None,
     };
     call.change(async || {
         if entity::read::<Role>(call, &role.name).await?.is_some() {

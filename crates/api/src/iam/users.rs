@@ -19,10 +19,10 @@ pub(super) fn write(call: &Call<'_>, user: &User, w: &mut Writer) {
 /// The user whom a call without a name is about: the caller.
 pub(super) fn caller_name(call: &Call<'_>) -> Result<UserName, ApiError> {
     match call.caller.kind {
-        PrincipalKind::User { user, .. } => {
+        PrincipalKind::User { user } => {
             user.name.parse().map_err(|error| ApiError::internal("the caller's name is none", &error))
         }
-        PrincipalKind::RoleSession { .. } => {
+        PrincipalKind::RoleSession { .. } | PrincipalKind::FederatedUser { .. } => {
             Err(ApiError::validation("Must specify userName when calling with non-User credentials"))
         }
     }
@@ -48,6 +48,7 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
         attached: BTreeSet::new(),
         inline: BTreeMap::new(),
         groups: BTreeSet::new(),
+        boundary: None,
     };
     params.finish()?;
     allow(call, &user.arn(call))?;

@@ -75,6 +75,7 @@ async fn keep_administrator(records: &Records, master_key: &MasterKey) {
         attached: BTreeSet::from(["arn:aws:iam::aws:policy/AdministratorAccess".parse().unwrap()]),
         inline: BTreeMap::new(),
         groups: BTreeSet::new(),
+        boundary: None,
     };
     let sealed_for = [AccessKey::PREFIX, ADMIN_KEY].concat();
     let key = AccessKey {

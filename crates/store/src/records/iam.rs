@@ -34,6 +34,9 @@ pub struct User {
     pub inline: InlinePolicies,
     /// The groups it is in; [`Group::members`] says the same from the other side.
     pub groups: BTreeSet<GroupName>,
+    /// Its permissions boundary.
+    #[serde(default)]
+    pub boundary: Option<Arn>,
 }
 
 impl Record for User {
@@ -97,6 +100,9 @@ pub struct Role {
     pub attached: BTreeSet<Arn>,
     /// Its inline policies.
     pub inline: InlinePolicies,
+    /// Its permissions boundary.
+    #[serde(default)]
+    pub boundary: Option<Arn>,
 }
 
 impl Record for Role {
@@ -136,6 +142,10 @@ pub struct ManagedPolicy {
     /// To how many users, groups and roles it is attached. Attaching writes this record too, so that a policy that is
     /// being deleted cannot be attached at the same moment.
     pub attachments: u32,
+    /// Of how many users and roles it is the permissions boundary. Written like [`ManagedPolicy::attachments`], for the same
+    /// reason.
+    #[serde(default)]
+    pub boundary_uses: u32,
 }
 
 impl Record for ManagedPolicy {
@@ -225,6 +235,15 @@ pub struct Session {
     pub secret: Sealed,
     /// The security token, sealed; bound to [`Record::full_key`].
     pub token: Sealed,
+    /// The session policies that were passed; none where none was.
+    #[serde(default)]
+    pub policies: Option<SessionPolicies>,
+    /// The session tags, those inherited along a chain of roles included.
+    #[serde(default)]
+    pub tags: Tags,
+    /// The keys of the session tags that a role assumed from this session inherits.
+    #[serde(default)]
+    pub transitive_tags: BTreeSet<String>,
 }
 
 impl Record for Session {
@@ -232,6 +251,15 @@ impl Record for Session {
     fn key(&self) -> String {
         self.id.to_string()
     }
+}
+
+/// What a session may do at most.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct SessionPolicies {
+    /// The document that was passed, as it was given.
+    pub inline: Option<String>,
+    /// The managed policies that were passed.
+    pub managed: BTreeSet<Arn>,
 }
 
 /// Who acts in a session.
@@ -255,4 +283,34 @@ pub enum SessionPrincipal {
         /// Whether the caller was itself a role session: such a session may last one hour at most.
         chained: bool,
     },
+    /// Somebody whom a user vouches for, by GetFederationToken.
+    FederatedUser {
+        /// The user.
+        user: UserName,
+        /// Its unique id.
+        id: UniqueId,
+        /// What the federated user is called.
+        name: String,
+    },
+}
+
+/// A service control policy: a limit for everybody in the account, set from outside of it.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct ServiceControlPolicy {
+    /// The level above the account that it is attached to.
+    pub level: String,
+    /// The name; unique in its level.
+    pub name: PolicyName,
+    /// The document as it was given.
+    pub document: String,
+    /// When it was last written.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated: OffsetDateTime,
+}
+
+impl Record for ServiceControlPolicy {
+    const PREFIX: &'static str = "/organization/service-control-policy/";
+    fn key(&self) -> String {
+        format!("{}/{}", self.level, self.name.folded())
+    }
 }

@@ -7,8 +7,8 @@ mod rds;
 
 pub use self::account::{Account, AuthorityRecord};
 pub use self::iam::{
-    AccessKey, Group, InlinePolicies, KeyStatus, LastUsed, ManagedPolicy, PolicyVersion, Role, Session,
-    SessionPrincipal, Tags, User,
+    AccessKey, Group, InlinePolicies, KeyStatus, LastUsed, ManagedPolicy, PolicyVersion, Role,
+    ServiceControlPolicy, Session, SessionPolicies, SessionPrincipal, Tags, User,
 };
 pub use self::maintenance::{MaintenanceWindow, WindowError, minute_of_day};
 pub use self::rds::{
