@@ -26,6 +26,8 @@ pub struct Policy {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Statement {
     pub(crate) effect: Effect,
+    /// The vendors that the actions may be of.
+    pub(crate) vendors: Vendors,
     pub(crate) actions: Listed,
     pub(crate) scope: Scope,
     /// The tests, all of which must hold.
@@ -40,6 +42,40 @@ pub(crate) struct Statement {
 pub(crate) struct Listed {
     pub(crate) negated: bool,
     pub(crate) range: Range,
+}
+
+/// A set of vendors, the `rds-db` of `rds-db:connect`, that may hold more than was put in: most statements of most policies
+/// are about other services, and are passed over by one look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Vendors(u64);
+
+impl Vendors {
+    const ALL: Self = Self(u64::MAX);
+
+    /// The vendor of an action in lower case; all of them where it may be any.
+    pub(crate) fn of(action: &[u8]) -> Self {
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        for byte in action {
+            match byte {
+                b':' => return Self(1 << (hash >> 58)),
+                b'*' | b'?' => return Self::ALL,
+                _ => hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3),
+            }
+        }
+        Self::ALL
+    }
+
+    fn of_patterns(actions: &List) -> Self {
+        if actions.negated {
+            return Self::ALL;
+        }
+        let each = actions.items.iter().map(|action| Self::of(action.value.to_ascii_lowercase().as_bytes()));
+        each.fold(Self(0), |all, one| Self(all.0 | one.0))
+    }
+
+    pub(crate) fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -171,6 +207,7 @@ impl Compiler {
         let sid = statement.sid.as_ref().filter(|sid| !sid.value.is_empty());
         Ok(Statement {
             effect: statement.effect,
+            vendors: Vendors::of_patterns(actions),
             actions: Listed { negated: actions.negated, range },
             scope,
             conditions: self.conditions(statement)?,

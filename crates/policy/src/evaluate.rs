@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use crate::compile::{Policy, Range, Scope, Statement};
+use crate::compile::{Policy, Range, Scope, Statement, Vendors};
 use crate::condition::Truth;
 use crate::context::Context;
 use crate::document::Effect;
@@ -112,7 +112,7 @@ impl Policy {
     /// [`Policy::evaluate_trust`].
     pub fn evaluate(&self, request: &Request<'_>) -> Outcome {
         let mut buffer = ActionBuffer::default();
-        let action = buffer.fold(request.action);
+        let action = Action::new(request.action, &mut buffer);
         let mut outcome = Outcome::NoMatch;
         for (statement, here) in self.statements() {
             let undecided = outcome == Outcome::NoMatch || statement.effect == Effect::Deny;
@@ -137,11 +137,11 @@ impl Policy {
         self.statements.iter().enumerate().map(move |(index, statement)| (statement, at(index)))
     }
 
-    /// `action` is in lower case.
-    pub(crate) fn action_applies(&self, statement: &Statement, action: &[u8]) -> bool {
+    pub(crate) fn action_applies(&self, statement: &Statement, action: &Action<'_>) -> bool {
         let listed = statement.actions;
         let mut patterns = listed.range.get(&self.actions).iter();
-        patterns.any(|pattern| pattern.matches(&self.texts, action)) != listed.negated
+        statement.vendors.meets(action.vendor)
+            && patterns.any(|pattern| pattern.matches(&self.texts, &action.folded)) != listed.negated
     }
 
     pub(crate) fn resource_applies(&self, statement: &Statement, request: &Request<'_>) -> bool {
@@ -205,6 +205,20 @@ impl Policy {
     }
 }
 
+/// The action of a request, in lower case.
+pub(crate) struct Action<'b> {
+    folded: Cow<'b, [u8]>,
+    vendor: Vendors,
+}
+
+impl<'b> Action<'b> {
+    pub(crate) fn new(action: &str, buffer: &'b mut ActionBuffer) -> Self {
+        let folded = buffer.fold(action);
+        let vendor = Vendors::of(&folded);
+        Self { folded, vendor }
+    }
+}
+
 /// Room for an action in lower case: the longest of AWS's are of about 70 bytes. A longer one is still evaluated
 /// right, at the price of an allocation.
 pub(crate) struct ActionBuffer([u8; 96]);
@@ -216,7 +230,7 @@ impl Default for ActionBuffer {
 }
 
 impl ActionBuffer {
-    pub(crate) fn fold(&mut self, action: &str) -> Cow<'_, [u8]> {
+    fn fold(&mut self, action: &str) -> Cow<'_, [u8]> {
         match self.0.get_mut(..action.len()) {
             Some(folded) => {
                 folded.copy_from_slice(action.as_bytes());

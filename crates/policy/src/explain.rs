@@ -6,7 +6,7 @@ use crate::compile::{Listed, Policy, Scope, Statement};
 use crate::condition::{ConditionTest, Truth};
 use crate::context::Context;
 use crate::document::Effect;
-use crate::evaluate::{ActionBuffer, Request};
+use crate::evaluate::{Action, ActionBuffer, Request};
 use crate::json::Span;
 
 /// What became of one statement.
@@ -69,7 +69,7 @@ impl Policy {
     /// What became of each statement, in the order of the document. A trust policy says nothing here.
     pub fn explain(&self, request: &Request<'_>) -> Vec<StatementReport> {
         let mut buffer = ActionBuffer::default();
-        let action = buffer.fold(request.action);
+        let action = Action::new(request.action, &mut buffer);
         let report = |(statement, at): (&Statement, crate::StatementRef)| {
             let Scope::Resources(resources) = statement.scope else { return None };
             let verdict = if !self.action_applies(statement, &action) {

@@ -5,7 +5,7 @@
 //! `*`: at worst the product of the lengths, never exponential. Nothing allocates while matching, unless the values of
 //! variables make a pattern longer than [`Expanded`] has room for.
 
-use crate::context::{Context, Global, Key, Room};
+use crate::context::{Context, Global, Key, Room, Value};
 use crate::json::Span;
 use crate::variable::{BadVariable, Piece, pieces};
 
@@ -283,6 +283,7 @@ impl Pattern {
             expanded.push(before);
             let variable = texts.variables.get(usize::from(u16::from_be_bytes([*high, *low])))?;
             match *context.values(texts.key(variable.key)).as_slice() {
+                [Value::Text(text)] => expanded.push(text.as_bytes()),
                 [value] => expanded.push(value.text(&mut Room::default()).as_bytes()),
                 // Of many values none is the one that was meant.
                 _ => expanded.push(texts.plain(variable.default?).as_bytes()),
@@ -293,7 +294,7 @@ impl Pattern {
         Some(expanded.bytes())
     }
 
-    fn variables<'t>(self, texts: &'t Texts) -> impl Iterator<Item = &'t VariableRef> {
+    fn variables(self, texts: &Texts) -> impl Iterator<Item = &VariableRef> {
         let mut rest = self.bytes(texts).unwrap_or_default();
         std::iter::from_fn(move || {
             let at = rest.iter().position(|&byte| byte == VARIABLE)?;
@@ -422,8 +423,10 @@ fn matches_wild(pattern: &[u8], subject: &[u8]) -> bool {
             (None, None) => return true,
             (Some(&ANY_RUN), _) => {
                 p += 1;
-                if p == pattern.len() {
-                    return true;
+                let behind = pattern.get(p..).unwrap_or_default();
+                // The last wildcard, as it mostly is: what is behind it ends the subject, and nothing needs trying.
+                if !behind.iter().any(|&byte| byte >= ANY_ONE) {
+                    return subject.get(s..).is_some_and(|left| left.ends_with(behind));
                 }
                 retry = Some((p, s));
                 continue;
