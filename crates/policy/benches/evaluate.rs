@@ -175,7 +175,7 @@ fn beside_iam_rs() {
         }
         let (ours, others) = (median(ours), median(others));
         let ratio = others.as_secs_f64() / ours.as_secs_f64();
-        println!("{:<40} {ours:>10.0?} {others:>12.1?} {ratio:>8.1}", case.name);
+        println!("{:<40} {ours:>10.1?} {others:>12.1?} {ratio:>8.1}", case.name);
     }
 }
 

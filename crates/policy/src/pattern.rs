@@ -98,6 +98,8 @@ pub(crate) struct Plain {
 pub(crate) struct KeyRef {
     name: Plain,
     global: Option<Global>,
+    /// What follows the slash of the name.
+    tag: Option<Plain>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +114,7 @@ impl Texts {
     }
 
     pub(crate) fn key(&self, key: KeyRef) -> Key<'_> {
-        Key::known(self.plain(key.name), key.global)
+        Key::known(self.plain(key.name), key.global, key.tag.map(|tag| self.plain(tag)))
     }
 
     pub(crate) fn memory(&self) -> usize {
@@ -198,7 +200,9 @@ impl Encoder {
     }
 
     pub(crate) fn key(&mut self, name: &str) -> KeyRef {
-        KeyRef { name: self.plain(name), global: Key::new(name).global() }
+        let (key, at) = (Key::new(name), self.plain(name));
+        let tag = key.tag().map(|tag| Plain { start: at.end - index(tag.len()), end: at.end });
+        KeyRef { name: at, global: key.global(), tag }
     }
 
     fn push_wild(&mut self, start: usize, source: &str, case: Case) {
@@ -244,10 +248,8 @@ fn index(place: usize) -> u32 {
 impl Pattern {
     /// For a pattern without variables; one with them has no value here. Where the pattern was encoded
     /// [`Case::Folded`], the subject comes in lower case.
+    #[inline]
     pub(crate) fn matches(self, texts: &Texts, subject: &[u8]) -> bool {
-        if self.shape == Shape::Anything {
-            return true;
-        }
         let Some(pattern) = self.bytes(texts) else { return false };
         match self.shape {
             Shape::Anything => true,
@@ -258,8 +260,15 @@ impl Pattern {
     }
 
     /// For a pattern that may have variables.
+    #[inline]
     pub(crate) fn matches_in(self, texts: &Texts, subject: &[u8], context: &dyn Context) -> Match {
-        let Shape::Template { prefix } = self.shape else { return self.matches(texts, subject).into() };
+        match self.shape {
+            Shape::Template { prefix } => self.template_matches(texts, subject, context, prefix),
+            _ => self.matches(texts, subject).into(),
+        }
+    }
+
+    fn template_matches(self, texts: &Texts, subject: &[u8], context: &dyn Context, prefix: u16) -> Match {
         let mut expanded = Expanded::default();
         match self.expand(texts, context, &mut expanded) {
             Some(pattern) => matches_behind(pattern, subject, prefix).into(),
@@ -406,8 +415,15 @@ pub(crate) fn matches(source: &str, subject: &str) -> bool {
 }
 
 /// `prefix` bytes of the pattern are known to be plain.
+#[inline]
 fn matches_behind(pattern: &[u8], subject: &[u8], prefix: u16) -> bool {
     let prefix = usize::from(prefix);
+    // ARNs begin alike and differ later: the last byte of the prefix turns most of them away.
+    if let Some(last) = prefix.checked_sub(1)
+        && pattern.get(last) != subject.get(last)
+    {
+        return false;
+    }
     match (pattern.split_at_checked(prefix), subject.split_at_checked(prefix)) {
         (Some((start, pattern)), Some((head, subject))) => start == head && matches_wild(pattern, subject),
         _ => false,

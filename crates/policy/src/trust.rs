@@ -6,7 +6,7 @@
 use crate::compile::{Policy, Scope};
 use crate::context::Context;
 use crate::document::Effect;
-use crate::evaluate::{Action, ActionBuffer, StatementRef};
+use crate::evaluate::{ActionBuffer, StatementRef};
 use crate::validate::is_partition;
 
 /// Someone a trust policy names.
@@ -150,7 +150,7 @@ impl Policy {
     pub fn evaluate_trust(&self, request: &TrustRequest<'_>) -> TrustOutcome {
         let caller = &request.principal;
         let mut buffer = ActionBuffer::default();
-        let action = Action::new(request.action, &mut buffer);
+        let action = buffer.fold(request.action);
         let (mut outcome, mut furthest) = (TrustOutcome::NoMatch, Reach::No);
         for (statement, here) in self.statements() {
             let Scope::Principals { negated, range } = &statement.scope else { continue };
