@@ -4,7 +4,7 @@
 use super::key;
 use super::known::{ALWAYS_GIVEN, AtConnect, Key, Type};
 use super::value::Family;
-use super::variable::{Place, variables};
+use super::variable::Place;
 use super::{Lint, Scope};
 use crate::condition::{Operator, Quantifier, Test};
 use crate::document::{Condition, ConditionBlock, Effect, Text, Version};
@@ -31,13 +31,16 @@ impl Lint<'_> {
         let family = Family::of(operator.test);
         let mut has_value = true;
         match key::find(&name.value) {
-            Ok(Some(key)) => {
-                has_value = self.at_connect(key, name, values, operator, scope);
-                if has_value || key.at_connect == AtConnect::Optional {
+            Ok(key) => {
+                let at_connect = key.map_or(AtConnect::NotHere, |key| key.at_connect);
+                if at_connect != AtConnect::Given && scope.is_connect_only() {
+                    self.no_value(at_connect, name, values, operator, scope);
+                    has_value = false;
+                }
+                if let Some(key) = key.filter(|_| has_value || at_connect == AtConnect::Optional) {
                     self.fits(key, name, block, operator, scope);
                 }
             }
-            Ok(None) => {}
             Err(problem) => self.error(problem.code, name.span, problem.message, problem.help),
         }
         if has_value && operator.quantifier == Some(Quantifier::ForAllValues) && scope.effect == Effect::Allow
@@ -45,13 +48,13 @@ impl Lint<'_> {
             self.for_all_values(condition, name, operator);
         }
         if values.is_empty() {
-            let always = is_negated(operator.test);
+            let always = operator.test.is_negated();
             let what = if always { "holds for every value" } else { "never holds for a value" };
             let message = format!("no values are given, so `{}` {what}", block.name.value);
             self.warn("no-values", name.span, message, None);
         }
         for value in values {
-            self.variables(value, Place::Value(family), scope);
+            self.variables(value, Place::Value(operator), scope);
             self.readable(value, name, family, scope);
         }
     }
@@ -75,25 +78,22 @@ impl Lint<'_> {
         }
     }
 
-    /// Whether the key has a value where the statement applies; what follows if it has none is said here.
-    fn at_connect(
+    /// What follows where the key has no value.
+    fn no_value(
         &mut self,
-        key: &Key,
+        at_connect: AtConnect,
         name: &Text,
         values: &[Text],
         operator: Operator,
         scope: Scope<'_>,
-    ) -> bool {
-        if key.at_connect == AtConnect::Given || !scope.is_connect_only() {
-            return true;
-        }
+    ) {
         let holds = if operator.test == Test::Null {
             values.iter().any(|value| value.value.eq_ignore_ascii_case("true"))
         } else {
             match operator.quantifier {
                 Some(Quantifier::ForAllValues) => true,
                 Some(Quantifier::ForAnyValue) => operator.if_exists,
-                None => operator.if_exists || is_negated(operator.test),
+                None => operator.if_exists || operator.test.is_negated(),
             }
         };
         let follows = match (holds, scope.effect) {
@@ -103,15 +103,8 @@ impl Lint<'_> {
             }
             (false, _) => format!("this is never true and {} never applies", scope.name()),
         };
-        let shown = &name.value;
-        let message = match key.at_connect {
-            AtConnect::Optional => format!(
-                "`{shown}` has a value at `rds-db:connect` only on a server with `source-ip` switched on; otherwise {follows}"
-            ),
-            _ => format!("`{shown}` never has a value at `rds-db:connect`, so {follows}"),
-        };
+        let message = at_connect.sentence(&name.value, &follows);
         self.warn("no-value-at-connect", name.span, message, None);
-        false
     }
 
     fn fits(&mut self, key: &Key, name: &Text, block: &ConditionBlock, operator: Operator, scope: Scope<'_>) {
@@ -172,15 +165,9 @@ impl Lint<'_> {
 
     fn readable(&mut self, value: &Text, name: &Text, family: Family, scope: Scope<'_>) {
         let text = value.value.as_ref();
-        if text.contains("${") {
-            // What stands for a variable is not known; an ARN still has its parts.
-            if family != Family::Arn
-                || self.version < Version::V2012
-                || family.reads(&without_variables(text))
-            {
-                return;
-            }
-        } else if family.reads(text) {
+        // What stands for a variable is not known; an ARN still has its parts.
+        let open = text.contains("${") && (family != Family::Arn || self.version < Version::V2012);
+        if open || family.reads(text) {
             return;
         }
         let follows = match family {
@@ -191,21 +178,6 @@ impl Lint<'_> {
         let help = family.example().map(|example| format!("expected {example}"));
         self.error("unreadable-value", value.span, message, help);
     }
-}
-
-/// The operators that hold where no value matches.
-fn is_negated(test: Test) -> bool {
-    matches!(
-        test,
-        Test::StringNotEquals
-            | Test::StringNotEqualsIgnoreCase
-            | Test::StringNotLike
-            | Test::NumericNotEquals
-            | Test::DateNotEquals
-            | Test::NotIpAddress
-            | Test::ArnNotEquals
-            | Test::ArnNotLike
-    )
 }
 
 fn fits(values: Type, family: Family) -> bool {
@@ -220,17 +192,4 @@ fn fits(values: Type, family: Family) -> bool {
         Family::Arn => values == Type::Arn,
         Family::Binary => false,
     }
-}
-
-/// The text with a letter for each variable: a colon in one does not split an ARN.
-fn without_variables(text: &str) -> String {
-    let mut plain = String::new();
-    let mut at = 0;
-    for variable in variables(text) {
-        plain.push_str(text.get(at..variable.start).unwrap_or_default());
-        plain.push('x');
-        at = variable.end;
-    }
-    plain.push_str(text.get(at..).unwrap_or_default());
-    plain
 }

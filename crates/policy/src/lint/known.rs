@@ -86,8 +86,28 @@ pub(super) enum AtConnect {
     Given,
     /// Only where the operator switched it on.
     Optional,
-    /// Never.
+    /// It may on AWS, but not here.
+    NotHere,
+    /// Never, neither on AWS nor here.
     Never,
+}
+
+impl AtConnect {
+    /// That the key has no value at a login, and what follows.
+    pub(super) fn sentence(self, key: &str, follows: &str) -> String {
+        match self {
+            Self::Given | Self::Never => {
+                format!("`{key}` never has a value at `rds-db:connect`, so {follows}")
+            }
+            Self::NotHere => {
+                format!("Countersign gives `{key}` no value at `rds-db:connect`, so {follows} there")
+            }
+            Self::Optional => format!(
+                "`{key}` has a value at `rds-db:connect` only on a server with `source-ip` switched on; \
+                 otherwise {follows}"
+            ),
+        }
+    }
 }
 
 /// A condition key.
@@ -116,6 +136,10 @@ const fn many(name: &'static str, values: Type) -> Key {
     Key { name, values, many: true, at_connect: AtConnect::Given }
 }
 
+const fn not_here(key: Key) -> Key {
+    Key { at_connect: AtConnect::NotHere, ..key }
+}
+
 const fn never(key: Key) -> Key {
     Key { at_connect: AtConnect::Never, ..key }
 }
@@ -140,32 +164,32 @@ pub(super) const ALWAYS_GIVEN: [&str; 8] = [
     "aws:userid",
 ];
 
-/// A client signs a token by itself and the database server is dialled directly, so nothing is known of a network of
-/// AWS's, of a service in between, or of a request to change tags.
+/// Every key there is. A client signs a token by itself and dials the database server directly, so a login knows
+/// nothing of a network of AWS's, of a service in between, or of tags to be set.
 pub(super) const KEYS: &[Key] = &[
     // the principal
     one("aws:PrincipalArn", Type::Arn),
     one("aws:PrincipalAccount", Type::Text),
-    one("aws:PrincipalOrgID", Type::Text),
-    many("aws:PrincipalOrgPaths", Type::Text),
+    not_here(one("aws:PrincipalOrgID", Type::Text)),
+    not_here(many("aws:PrincipalOrgPaths", Type::Text)),
     one("aws:PrincipalTag/", Type::Free),
-    one("aws:PrincipalIsAWSService", Type::Bool),
-    one("aws:PrincipalServiceName", Type::Text),
-    many("aws:PrincipalServiceNamesList", Type::Text),
+    not_here(one("aws:PrincipalIsAWSService", Type::Bool)),
+    not_here(one("aws:PrincipalServiceName", Type::Text)),
+    not_here(many("aws:PrincipalServiceNamesList", Type::Text)),
     one("aws:PrincipalType", Type::Text),
     one("aws:userid", Type::Text),
     one("aws:username", Type::Text),
     // the session
-    one("aws:AssumedRoot", Type::Free),
-    one("aws:FederatedProvider", Type::Text),
+    not_here(one("aws:AssumedRoot", Type::Free)),
+    not_here(one("aws:FederatedProvider", Type::Text)),
     one("aws:TokenIssueTime", Type::Date),
-    one("aws:SignInSessionArn", Type::Arn),
-    one("aws:MultiFactorAuthAge", Type::Number),
+    not_here(one("aws:SignInSessionArn", Type::Arn)),
+    not_here(one("aws:MultiFactorAuthAge", Type::Number)),
     one("aws:MultiFactorAuthPresent", Type::Bool),
-    one("aws:ChatbotSourceArn", Type::Arn),
-    one("aws:Ec2InstanceSourceVpc", Type::Text),
-    one("aws:Ec2InstanceSourcePrivateIPv4", Type::Address),
-    one("aws:SourceIdentity", Type::Text),
+    not_here(one("aws:ChatbotSourceArn", Type::Arn)),
+    not_here(one("aws:Ec2InstanceSourceVpc", Type::Text)),
+    not_here(one("aws:Ec2InstanceSourcePrivateIPv4", Type::Address)),
+    not_here(one("aws:SourceIdentity", Type::Text)),
     // the network
     Key { at_connect: AtConnect::Optional, ..one("aws:SourceIp", Type::Address) },
     never(one("aws:SourceVpc", Type::Text)),
@@ -176,18 +200,18 @@ pub(super) const KEYS: &[Key] = &[
     never(many("aws:VpceOrgPaths", Type::Text)),
     never(one("aws:VpcSourceIp", Type::Address)),
     // the resource
-    one("aws:ResourceAccount", Type::Text),
-    one("aws:ResourceOrgID", Type::Text),
-    many("aws:ResourceOrgPaths", Type::Text),
+    not_here(one("aws:ResourceAccount", Type::Text)),
+    not_here(one("aws:ResourceOrgID", Type::Text)),
+    not_here(many("aws:ResourceOrgPaths", Type::Text)),
     one("aws:ResourceTag/", Type::Free),
     // the request
     never(many("aws:CalledVia", Type::Text)),
     never(one("aws:CalledViaFirst", Type::Text)),
     never(one("aws:CalledViaLast", Type::Text)),
     never(one("aws:CalledViaAWSMCP", Type::Text)),
-    one("aws:ViaAWSService", Type::Bool),
-    one("aws:ViaAWSMCPService", Type::Bool),
-    one("aws:IsMcpServiceAction", Type::Bool),
+    not_here(one("aws:ViaAWSService", Type::Bool)),
+    not_here(one("aws:ViaAWSMCPService", Type::Bool)),
+    not_here(one("aws:IsMcpServiceAction", Type::Bool)),
     one("aws:CurrentTime", Type::Date),
     one("aws:EpochTime", Type::Epoch),
     never(one("aws:Referer", Type::Text)),
@@ -266,6 +290,7 @@ pub(super) const KEYS: &[Key] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Global;
 
     #[test]
     fn lists_are_sorted_and_name_everything_once() {
@@ -277,6 +302,12 @@ mod tests {
         for (index, key) in KEYS.iter().enumerate() {
             assert!(!KEYS[..index].iter().any(|other| other.name.eq_ignore_ascii_case(key.name)));
             assert!(key.name.split_once(':').is_some_and(|(namespace, _)| knows_keys_of(namespace)));
+        }
+        for key in KEYS {
+            let name = if key.is_family() { format!("{}x", key.name) } else { key.name.to_owned() };
+            let given = crate::Key::new(&name).global().is_some_and(Global::is_derived);
+            let said = matches!(key.at_connect, AtConnect::Given | AtConnect::Optional);
+            assert_eq!(said, given, "{name}");
         }
         assert!(ALWAYS_GIVEN.iter().all(|name| KEYS.iter().any(|key| key.name == *name)));
     }

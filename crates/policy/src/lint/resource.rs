@@ -451,8 +451,8 @@ fn tokens(source: &str, version: Version) -> Vec<Token> {
     for variable in variables(source).filter(|_| version == Version::V2012) {
         plain(source.get(at..variable.start).unwrap_or_default(), &mut tokens);
         tokens.push(match variable.form {
-            Form::Literal(c) => Token::One(c),
-            _ => Token::AnyRun,
+            Form::Character(character) => character.chars().next().map_or(Token::AnyRun, Token::One),
+            Form::Variable(_) | Form::Bad(_) => Token::AnyRun,
         });
         at = variable.end;
     }

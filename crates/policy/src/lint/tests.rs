@@ -335,9 +335,21 @@ fn variables_that_do_not_work() {
     says(&user("${aws:usernam}"), &[("unknown-key", "${aws:usernam}")]);
     says(&user("a${username}b"), &[("unknown-key", "${username}")]);
     says(&user("${aws:PrincipalTag}"), &[("missing-tag-name", "${aws:PrincipalTag}")]);
-    says(&user("${aws:PrincipalOrgPaths}"), &[("variable-with-many-values", "${aws:PrincipalOrgPaths}")]);
+    says(
+        &user("${aws:PrincipalOrgPaths}"),
+        &[
+            ("variable-with-many-values", "${aws:PrincipalOrgPaths}"),
+            ("no-value-at-connect", "${aws:PrincipalOrgPaths}"),
+        ],
+    );
     says(&user("${aws:SourceVpc}"), &[("no-value-at-connect", "${aws:SourceVpc}")]);
-    says(&user("${saml:sub}${*}${$}"), &[]);
+    says(&user("${saml:sub}"), &[("no-value-at-connect", "${saml:sub}")]);
+    says(&user("${*}${$}"), &[]);
+    says(&user("${aws:username"), &[("malformed-policy", &GOOD.replace("jane", "${aws:username"))]);
+    let second = user("${a b}")
+        .replace(r#""Resource":"#, r#""Resource":["arn:aws:rds-db:*:*:dbuser:*/${}","#)
+        .replace("}\"}}", "}\"]}}");
+    says(&second, &[("malformed-policy", "arn:aws:rds-db:*:*:dbuser:*/${}"), ("bad-variable", "${a b}")]);
     says(&action(r#""iam:Get${user}""#), &[("variable-place", "${user}")]);
     says(&action(r#""iam:${aws:username}""#), &[("malformed-policy", "iam:${aws:username}")]);
     for (operator, key) in [
