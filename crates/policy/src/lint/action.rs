@@ -26,10 +26,7 @@ impl Lint<'_> {
             );
             return;
         };
-        // `rds:connect`, `rds-iam:connect`, `rdsdb:Connect*`: the action is right, the service is not.
-        let is_connect = matches_action(name, "connect") && name.trim_matches('*').len() > 2;
-        let service = known::service(prefix);
-        if is_connect && !prefix.eq_ignore_ascii_case("rds-db") && starts_like_rds(prefix) {
+        if means_connect(value) {
             self.error(
                 "unknown-action",
                 action.span,
@@ -38,7 +35,7 @@ impl Lint<'_> {
             );
             return;
         }
-        if let Some(service) = service {
+        if let Some(service) = known::service(prefix) {
             self.action_of(action, service, name);
         }
     }
@@ -69,8 +66,13 @@ impl Lint<'_> {
     }
 }
 
-fn starts_like_rds(prefix: &str) -> bool {
-    prefix.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("rds"))
+/// `rds:connect`, `rds-iam:connect`, `rdsdb:Connect*`: the action is right, the service is not.
+pub(super) fn means_connect(action: &str) -> bool {
+    let Some((prefix, name)) = action.split_once(':') else { return false };
+    matches_action(name, "connect")
+        && name.trim_matches('*').len() > 2
+        && !prefix.eq_ignore_ascii_case("rds-db")
+        && prefix.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("rds"))
 }
 
 fn did_you_mean(what: &str) -> String {

@@ -134,12 +134,10 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// Whether the statement says anything about `rds-db:connect`.
+    /// Whether the statement says anything about `rds-db:connect`, or means to.
     fn covers_connect(self) -> bool {
-        self.actions.is_some_and(|actions| {
-            actions.items.iter().any(|action| matches_action(&action.value, "rds-db:connect"))
-                != actions.negated
-        })
+        let covers = |action: &str| matches_action(action, "rds-db:connect") || action::means_connect(action);
+        self.actions.is_some_and(|actions| actions.items.iter().any(|a| covers(&a.value)) != actions.negated)
     }
 
     /// Whether it names the service `rds-db` itself, rather than meaning everything.

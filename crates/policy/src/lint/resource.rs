@@ -14,8 +14,9 @@ const ID_LENGTH: usize = 26;
 
 const SHAPE: &str = "`dbuser:<resource id>/<database user>`";
 const EXAMPLE: &str = "`arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABCDEFGHIJKLMNOPQRSTUVWXYZ/jane`";
-const WHERE_IDS_ARE: &str = "`aws rds describe-db-instances --query 'DBInstances[].DbiResourceId'` shows it, for a \
-                             cluster `aws rds describe-db-clusters --query 'DBClusters[].DbClusterResourceId'`";
+const WHERE_IDS_ARE: &str = "write the resource id, as `aws rds describe-db-instances --query \
+                             'DBInstances[].DbiResourceId'` shows it, or of a cluster `aws rds \
+                             describe-db-clusters --query 'DBClusters[].DbClusterResourceId'`";
 
 /// A part of a resource, with its place in the value.
 #[derive(Debug, Clone, Copy)]
@@ -239,7 +240,7 @@ impl Lint<'_> {
                 Some(named) => {
                     format!("the resource id of `{}` is `{}`", named.identifier, named.policy_id())
                 }
-                None => format!("{}{WHERE_IDS_ARE}", problem.meant.unwrap_or_default()),
+                None => problem.help.unwrap_or_else(|| WHERE_IDS_ARE.to_owned()),
             };
             let span = if text.is_empty() { self.place(resource, id.start, id.start + 1) } else { span };
             return self.error("resource-id", span, problem.message, Some(help));
@@ -325,55 +326,44 @@ fn split_user(tail: Part<'_>) -> (Part<'_>, Option<Part<'_>>) {
 
 struct IdProblem {
     message: String,
-    /// In front of where ids are shown.
-    meant: Option<String>,
+    /// Better than where ids are shown.
+    help: Option<String>,
 }
 
 /// Why a text without wildcards is not a resource id.
 fn id_problem(id: &str) -> Option<IdProblem> {
-    let problem = |message: String, meant: Option<String>| Some(IdProblem { message, meant });
+    let problem = |message: String| Some(IdProblem { message, help: None });
     if id.is_empty() {
-        return problem("the resource id is missing".to_owned(), None);
+        return problem("the resource id is missing".to_owned());
     }
     let prefix = ["db-", "cluster-", "prx-"].into_iter().find(|prefix| id.starts_with(prefix));
-    let Some(tail) = prefix.and_then(|prefix| id.strip_prefix(prefix)) else {
-        return problem(
-            format!(
-                "`{id}` is not a resource id, which begins with `db-`, `cluster-` or `prx-`: is it an identifier?"
-            ),
-            Some("the resource id is meant: ".to_owned()),
-        );
+    let Some((prefix, tail)) = prefix.and_then(|prefix| Some((prefix, id.strip_prefix(prefix)?))) else {
+        return problem(format!(
+            "`{id}` looks like an identifier where the resource id is meant, which begins with `db-` or `cluster-`"
+        ));
     };
     let alphanumeric = !tail.is_empty() && tail.bytes().all(|b| b.is_ascii_alphanumeric());
     // Ids of proxies come in two forms.
-    if prefix == Some("prx-") && alphanumeric {
-        return None;
-    }
-    if tail.len() == ID_LENGTH && alphanumeric {
-        if tail.bytes().any(|b| b.is_ascii_lowercase()) {
-            let upper = format!("{}{}", prefix.unwrap_or_default(), tail.to_ascii_uppercase());
-            return problem(
-                format!("`{id}` is not a resource id: those are in capitals"),
-                Some(format!("write `{upper}`; ")),
-            );
-        }
+    if prefix == "prx-" && alphanumeric {
         return None;
     }
     if tail == "ABCDEFGHIJKL01234" {
-        return problem(
-            format!("`{id}` is the placeholder of AWS's examples, not a resource id"),
-            Some("the resource id of a database of yours is meant: ".to_owned()),
-        );
+        return problem(format!("`{id}` is the placeholder of AWS's examples, not a resource id"));
     }
-    let what = prefix.unwrap_or_default();
     let found = match tail.chars().count() {
+        ID_LENGTH if alphanumeric => {
+            let upper = tail.to_ascii_uppercase();
+            return (tail != upper).then(|| IdProblem {
+                message: format!("`{id}` is not a resource id: those are in capitals"),
+                help: Some(format!("write `{prefix}{upper}`")),
+            });
+        }
         ID_LENGTH => "something else".to_owned(),
         length => length.to_string(),
     };
-    let message = format!(
-        "`{id}` is not a resource id: behind `{what}` come {ID_LENGTH} capital letters and digits, not {found}"
-    );
-    problem(message, None)
+    problem(format!(
+        "`{id}` is not a resource id: behind `{prefix}` come {ID_LENGTH} capital letters and digits, not {found}"
+    ))
 }
 
 /// `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`.
