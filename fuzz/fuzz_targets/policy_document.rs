@@ -18,6 +18,9 @@ fuzz_target!(|text: &str| {
                 assert!(error.span().is_none_or(|span| text.get(span.start..span.end).is_some()));
             }
         }
+        for found in policy::lint(text, kind, &[]) {
+            assert!(text.get(found.span.start..found.span.end).is_some(), "{found:?}");
+        }
     }
 });
 
