@@ -279,7 +279,9 @@ fn the_order_of_the_reasons_is_that_of_the_flow() {
 fn what_is_attached_and_not_there_or_not_readable_denies_everything() {
     let broken = NamedPolicy::compile("broken", "{}", Kind::Inline);
     assert!(broken.policy.is_err());
-    let cases: [(&str, fn(&mut iam::Editor, NamedPolicy)); 5] = [
+    /// Takes something out, or puts the broken policy in its place.
+    type Break = fn(&mut iam::Editor, NamedPolicy);
+    let cases: [(&str, Break); 5] = [
         ("a managed policy", |editor, _| editor.remove_policy(&arn(MANAGED))),
         ("a boundary", |editor, _| editor.remove_policy(&arn(BOUNDARY))),
         ("a boundary that is broken", |editor, broken| editor.put_policy(arn(BOUNDARY), broken)),
