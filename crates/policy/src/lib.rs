@@ -10,7 +10,7 @@
 //!   applying and lets a Deny apply ([`Truth::Error`]); a variable without a value matches nothing, and does not widen a
 //!   `NotResource`.
 //! * **No surprise in time.** [`Policy::evaluate`] is linear in the policy, allocates nothing and takes no lock.
-//!   Wildcards are matched with a single retry point; no pattern makes them exponential.
+//!   Wildcards are matched without going back; no pattern makes them expensive.
 //!
 //! Actions are compared without case, resources with it. The first five parts of an ARN match one by one, so a
 //! wildcard there cannot swallow a colon; the sixth is matched as a whole. The value of a variable is plain text: it never
