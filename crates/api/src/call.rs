@@ -1,12 +1,13 @@
 //! One authenticated call, and what its handler may do: ask whether it is allowed, read and change the records, answer.
 
 use crate::Service;
+use crate::about::{About, Wire};
 use crate::query::{self, ApiError, Writer};
 use axum::response::Response;
 use iam::{
     AccountId, Authorization, Credential, Denial, Naming, Principal, Region, RequestContext, Snapshot,
 };
-use policy::NoContext;
+use policy::{Context, Overlay};
 use sigv4::Timestamp;
 use std::future::Future;
 use std::sync::Arc;
@@ -79,50 +80,54 @@ pub struct Call<'a> {
     pub request_id: Uuid,
     /// When it came.
     pub now: OffsetDateTime,
+    /// How it came.
+    pub wire: Wire,
 }
 
 impl Call<'_> {
     /// Whether the caller may do `action` to the resource with the ARN; `*` for calls that AWS authorizes on no resource.
-    pub fn authorize(&self, action: &str, resource: &str) -> Result<(), ApiError> {
+    /// Conditions see what the operation is about.
+    pub fn authorize(&self, action: &str, resource: &str, about: &About<'_>) -> Result<(), ApiError> {
         let parsed = policy::Resource::parse(resource)
             .map_err(|error| ApiError::internal("a call cannot be authorized", &error))?;
-        let context = self.context(&NoContext);
-        match self.snapshot.authorize(&self.caller, &policy::Request::new(action, parsed, &context)) {
+        let decision = self.with_context(about, |context| {
+            self.snapshot.authorize(&self.caller, &policy::Request::new(action, parsed, context))
+        });
+        match decision {
             Authorization::Allowed(_) => Ok(()),
-            Authorization::Denied(denial) => {
-                if let Denial::Unreadable { policy, reason } = denial {
-                    tracing::error!(
-                        policy,
-                        reason,
-                        "a policy cannot be read: whoever has it is refused everything"
-                    );
-                }
-                Err(self.denied(action, resource, &denial.because(action)))
-            }
+            Authorization::Denied(denial) => Err(self.denied(action, resource, Some(&denial))),
         }
     }
 
-    /// What conditions and policy variables see of the call; `more` is what the operation itself says.
-    pub fn context<'c>(&'c self, more: &'c dyn policy::Context) -> RequestContext<'c> {
-        RequestContext {
+    /// Asks with what conditions and policy variables see of the call.
+    pub fn with_context<T>(&self, about: &About<'_>, ask: impl FnOnce(&dyn Context) -> T) -> T {
+        let resource_tags = about.resource_tags();
+        ask(&RequestContext {
             principal: &self.caller,
             now: Timestamp::from_unix(self.now.unix_timestamp()),
-            region: self.region.as_str(),
+            region: match self.service {
+                // AWS has one IAM, in one region, whichever a call is signed for.
+                Service::Iam => "us-east-1",
+                Service::Rds | Service::Sts => self.region.as_str(),
+            },
             // The API speaks HTTP.
             secure_transport: false,
-            source_ip: None,
-            resource_tags: None,
-            more,
-        }
+            source_ip: self.wire.peer,
+            resource_tags: resource_tags.as_ref(),
+            more: &Overlay { first: &self.wire, then: about },
+        })
     }
 
-    /// The refusal of an action; `because` may be empty.
-    pub fn denied(&self, action: &str, resource: &str, because: &str) -> ApiError {
-        let text = format!(
-            "User: {} is not authorized to perform: {action} on resource: {resource} {because}",
+    /// The refusal of an action, and why; none where nothing is to be told.
+    pub fn denied(&self, action: &str, resource: &str, denial: Option<&Denial<'_>>) -> ApiError {
+        if let Some(Denial::Unreadable { policy, reason }) = denial {
+            tracing::error!(policy, reason, "a policy cannot be read: whoever has it is refused everything");
+        }
+        let because = denial.map(|denial| format!(" {}", denial.because(action))).unwrap_or_default();
+        ApiError::access_denied(format!(
+            "User: {} is not authorized to perform: {action} on resource: {resource}{because}",
             self.caller.arn
-        );
-        ApiError::access_denied(text.trim_end())
+        ))
     }
 
     /// Commits a change. When it is done, the snapshot has it: the next call sees it and the next login obeys it.

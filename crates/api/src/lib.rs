@@ -4,6 +4,7 @@
 //! service and operation, authorized by its handler through [`Call::authorize`], and, where it changes anything, answered
 //! when the change is in force. There is no anonymous call and no key that is let through.
 
+mod about;
 mod call;
 mod iam;
 mod last_used;
@@ -16,6 +17,7 @@ mod signed;
 mod sts;
 mod truststore;
 
+pub use about::{About, Wire};
 pub use call::{Call, Services};
 pub use query::{ApiError, Params, Writer, respond, respond_empty, respond_error};
 pub use serve::router;

@@ -1,5 +1,6 @@
 //! From an HTTP request to an answer: which service, who calls, which operation.
 
+use crate::about::Wire;
 use crate::call::{Call, Services, unknown_operation};
 use crate::last_used::LastUses;
 use crate::query::{ApiError, Params, decode, respond_error};
@@ -7,13 +8,14 @@ use crate::signed;
 use crate::{Service, iam, rds, sts, truststore};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use http::{HeaderMap, Method, StatusCode, header};
 use sigv4::Timestamp;
 use sigv4::request::SignedRequest;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -37,6 +39,8 @@ struct Api {
 }
 
 /// The APIs at `/`, `GET /health`, and the trust store.
+///
+/// Conditions on `aws:SourceIp` need it to be served with the peer's address (`into_make_service_with_connect_info`).
 pub fn router(services: Arc<Services>) -> Router {
     let api = Arc::new(Api {
         services: services.clone(),
@@ -85,6 +89,7 @@ async fn handle(
     seen: &mut Seen,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let body = whole(body).await?;
     let query = parts.uri.query().unwrap_or_default();
     let form = form(&parts.method, &parts.headers, query, &body);
@@ -134,6 +139,7 @@ async fn handle(
         region: signed.region,
         request_id,
         now,
+        wire: Wire::new(peer, &parts.headers),
     };
     match call.service {
         Service::Rds => rds::dispatch(&call, params).await,

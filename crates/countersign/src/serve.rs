@@ -230,7 +230,8 @@ async fn api_server(
         // An error means that the sender is gone: time to stop as well.
         drop(stopped.wait_for(|stop| *stop).await);
     };
-    Ok(axum::serve(listener, router).with_graceful_shutdown(stop).await?)
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    Ok(axum::serve(listener, service).with_graceful_shutdown(stop).await?)
 }
 
 /// Waits for a signal; true for an interrupt, false for SIGTERM.

@@ -1,20 +1,25 @@
 //! Policies of users, groups and roles: managed ones attached, inline ones kept with the principal.
 
 use super::documents::{document, encoded};
-use super::entity::{Entity, permitted, take_name};
+use super::entity::{Entity, permitted, permitted_bounded, take_name};
 use super::input;
 use super::page::Page;
-use super::policies::{self, Found};
+use super::policies;
+use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params};
 use axum::response::Response;
 use iam::{Arn, PolicyName};
-use policy::{Kind, size_without_whitespace};
+use policy::{Kind, Value, size_without_whitespace};
 use store::Change;
-use store::records::ManagedPolicy;
 
 /// The most managed policies that may be attached to one principal.
 const ATTACHED: usize = 10;
+
+/// What conditions see of attaching and detaching.
+fn of_policy(arn: &Arn) -> About<'_> {
+    About::nothing().with("iam:PolicyARN", Value::Text(arn.as_str()))
+}
 
 /// AttachUserPolicy, AttachGroupPolicy, AttachRolePolicy
 pub(super) async fn attach<E: Entity>(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
@@ -22,7 +27,7 @@ pub(super) async fn attach<E: Entity>(call: &Call<'_>, mut params: Params) -> Re
     let arn = input::policy_arn(&mut params)?;
     params.finish()?;
     call.change(async || {
-        let old = permitted::<E>(call, &name).await?;
+        let old = permitted_bounded::<E>(call, &name, &of_policy(&arn)).await?;
         let policy = policies::read(call, &arn).await?.ok_or_else(|| {
             ApiError::no_such_entity(format!("Policy {arn} does not exist or is not attachable."))
         })?;
@@ -38,7 +43,12 @@ pub(super) async fn attach<E: Entity>(call: &Call<'_>, mut params: Params) -> Re
         let mut new = old.record.clone();
         new.attached_mut().insert(arn.clone());
         let change = Change::new().replace(&old, &new)?;
-        Ok((counted(change, &policy, |count| count.saturating_add(1))?, ()))
+        Ok((
+            policies::counted(change, &policy, |policy| {
+                policy.attachments = policy.attachments.saturating_add(1);
+            })?,
+            (),
+        ))
     })
     .await?;
     Ok(call.done())
@@ -50,30 +60,24 @@ pub(super) async fn detach<E: Entity>(call: &Call<'_>, mut params: Params) -> Re
     let arn = input::policy_arn(&mut params)?;
     params.finish()?;
     call.change(async || {
-        let old = permitted::<E>(call, &name).await?;
+        let old = permitted_bounded::<E>(call, &name, &of_policy(&arn)).await?;
         let mut new = old.record.clone();
         if !new.attached_mut().remove(&arn) {
             return Err(ApiError::no_such_entity(format!("Policy {arn} was not found.")));
         }
         let change = Change::new().replace(&old, &new)?;
         match policies::read(call, &arn).await? {
-            Some(policy) => Ok((counted(change, &policy, |count| count.saturating_sub(1))?, ())),
+            Some(policy) => Ok((
+                policies::counted(change, &policy, |policy| {
+                    policy.attachments = policy.attachments.saturating_sub(1);
+                })?,
+                (),
+            )),
             None => Ok((change, ())),
         }
     })
     .await?;
     Ok(call.done())
-}
-
-/// Adds to a change that the count of a policy's attachments is another. AWS's own have none that is kept.
-fn counted(change: Change, policy: &Found, count: impl Fn(u32) -> u32) -> Result<Change, ApiError> {
-    match policy {
-        Found::Own(old) => {
-            let attachments = count(old.attachments);
-            Ok(change.replace(old, &ManagedPolicy { attachments, ..old.record.clone() })?)
-        }
-        Found::Aws(_) => Ok(change),
-    }
 }
 
 /// ListAttachedUserPolicies, ListAttachedGroupPolicies, ListAttachedRolePolicies
@@ -100,11 +104,11 @@ pub(super) async fn list<E: Entity>(call: &Call<'_>, mut params: Params) -> Resu
 pub(super) async fn put_inline<E: Entity>(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
     let name = take_name::<E>(&mut params)?;
     let policy: PolicyName = input::name(&mut params, "PolicyName")?;
-    permitted::<E>(call, &name).await?;
+    permitted_bounded::<E>(call, &name, &About::nothing()).await?;
     let (text, _) = document(&mut params, "PolicyDocument", Kind::Inline)?;
     params.finish()?;
     call.change(async || {
-        let old = permitted::<E>(call, &name).await?;
+        let old = permitted_bounded::<E>(call, &name, &About::nothing()).await?;
         let mut new = old.record.clone();
         // Names are unique without regard to case; the latest spelling stays.
         new.inline_mut().retain(|known, _| known.folded() != policy.folded());
@@ -168,7 +172,7 @@ pub(super) async fn delete_inline<E: Entity>(
     let policy: PolicyName = input::name(&mut params, "PolicyName")?;
     params.finish()?;
     call.change(async || {
-        let old = permitted::<E>(call, &name).await?;
+        let old = permitted_bounded::<E>(call, &name, &About::nothing()).await?;
         let mut new = old.record.clone();
         let before = new.inline().len();
         new.inline_mut().retain(|known, _| known.folded() != policy.folded());

@@ -1,6 +1,7 @@
 //! What users, groups, roles and managed policies have in common: a name, a path, an ARN, policies, tags.
 
 use super::input;
+use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params, Writer};
 use iam::{Arn, GroupName, NameError, Path, RoleName, UniqueId, UserName};
@@ -11,6 +12,15 @@ use std::str::FromStr;
 use store::records::{Group, InlinePolicies, ManagedPolicy, Role, Tags, User};
 use store::{Record, Versioned};
 use time::OffsetDateTime;
+
+/// The condition key for the boundary that a user or role has, or is to have.
+pub(super) const BOUNDARY_KEY: &str = "iam:PermissionsBoundary";
+
+/// What IAM calls the tags of a resource, besides `aws:ResourceTag`.
+pub(crate) const RESOURCE_TAG: &str = "iam:ResourceTag";
+
+/// What tags that a request asks for are called; IAM has no name of its own.
+pub(crate) const REQUEST_TAG: &str = "aws:RequestTag";
 
 /// A principal that policies are attached to.
 pub(super) trait Entity: Record + Clone {
@@ -31,6 +41,11 @@ pub(super) trait Entity: Record + Clone {
     fn attached_mut(&mut self) -> &mut BTreeSet<Arn>;
     fn inline(&self) -> &InlinePolicies;
     fn inline_mut(&mut self) -> &mut InlinePolicies;
+    /// Its permissions boundary.
+    fn boundary(&self) -> Option<&Arn>;
+
+    /// What conditions see of it, besides what the operation says.
+    fn about<'a>(&'a self, about: About<'a>) -> About<'a>;
 
     /// `UserName`, `GroupName` or `RoleName`.
     fn parameter() -> String {
@@ -63,7 +78,7 @@ pub(super) trait Entity: Record + Clone {
 }
 
 macro_rules! entity {
-    ($record:ty, $name:ty, $kind:literal, $resource:literal, $inline:literal) => {
+    ($record:ty, $name:ty, $kind:literal, $resource:literal, $inline:literal $(, $boundary:ident, $tags:ident)?) => {
         impl Entity for $record {
             type Name = $name;
             const KIND: &'static str = $kind;
@@ -94,13 +109,19 @@ macro_rules! entity {
             fn inline_mut(&mut self) -> &mut InlinePolicies {
                 &mut self.inline
             }
+            fn boundary(&self) -> Option<&Arn> {
+                None$(.or(self.$boundary.as_ref()))?
+            }
+            fn about<'a>(&'a self, about: About<'a>) -> About<'a> {
+                about$(.on(&self.$tags, RESOURCE_TAG))?
+            }
         }
     };
 }
 
-entity!(User, UserName, "User", "user", 2048);
+entity!(User, UserName, "User", "user", 2048, boundary, tags);
 entity!(Group, GroupName, "Group", "group", 5120);
-entity!(Role, RoleName, "Role", "role", 10240);
+entity!(Role, RoleName, "Role", "role", 10240, boundary, tags);
 
 /// The ARN that an entity of the kind has under a path and a name.
 pub(super) fn arn<E: Entity>(call: &Call<'_>, path: &Path, name: &E::Name) -> String {
@@ -119,7 +140,12 @@ pub(super) fn list_arn(call: &Call<'_>, resource: &str) -> String {
 
 /// Whether the caller may do the operation on the resource: IAM's actions are named after its operations.
 pub(super) fn allow(call: &Call<'_>, resource: &str) -> Result<(), ApiError> {
-    call.authorize(&format!("iam:{}", call.operation), resource)
+    allow_about(call, resource, &About::nothing())
+}
+
+/// The same, of an operation of which conditions see something.
+pub(super) fn allow_about(call: &Call<'_>, resource: &str, about: &About<'_>) -> Result<(), ApiError> {
+    call.authorize(&format!("iam:{}", call.operation), resource, about)
 }
 
 /// Takes the name of an entity.
@@ -129,12 +155,42 @@ pub(super) fn take_name<E: Entity>(params: &mut Params) -> Result<E::Name, ApiEr
 
 /// The entity with the name, if the caller may do the operation on it. Who may not learns nothing about whether it exists.
 pub(super) async fn permitted<E: Entity>(call: &Call<'_>, name: &E::Name) -> Result<Versioned<E>, ApiError> {
+    permitted_about(call, name, &About::nothing()).await
+}
+
+/// The same, of an operation of which conditions see more than the entity.
+pub(super) async fn permitted_about<E: Entity>(
+    call: &Call<'_>,
+    name: &E::Name,
+    about: &About<'_>,
+) -> Result<Versioned<E>, ApiError> {
+    permitted_if(call, name, about, false).await
+}
+
+/// The same, of an operation on the entity's policies, of which conditions see the boundary too.
+pub(super) async fn permitted_bounded<E: Entity>(
+    call: &Call<'_>,
+    name: &E::Name,
+    about: &About<'_>,
+) -> Result<Versioned<E>, ApiError> {
+    permitted_if(call, name, about, true).await
+}
+
+async fn permitted_if<E: Entity>(
+    call: &Call<'_>,
+    name: &E::Name,
+    about: &About<'_>,
+    bounded: bool,
+) -> Result<Versioned<E>, ApiError> {
     let found = read::<E>(call, name).await?;
-    let resource = match &found {
-        Some(entity) => entity.arn(call),
-        None => arn::<E>(call, &Path::default(), name),
-    };
-    allow(call, &resource)?;
+    match &found {
+        Some(entity) => {
+            let boundary = entity.boundary().filter(|_| bounded).map(Arn::as_str);
+            let about = entity.about(about.clone()).with_text(BOUNDARY_KEY, boundary);
+            allow_about(call, &entity.arn(call), &about)?;
+        }
+        None => allow_about(call, &arn::<E>(call, &Path::default(), name), about)?,
+    }
     found.ok_or_else(|| E::not_found(name))
 }
 
@@ -162,10 +218,11 @@ pub(super) trait Tagged: Record + Clone {
     type Key: Send + Sync;
     /// Takes what names the thing.
     fn take_key(params: &mut Params) -> Result<Self::Key, ApiError>;
-    /// The thing, if the caller may do the operation on it.
+    /// The thing, if the caller may do the operation on it, of which conditions see this besides.
     fn find(
         call: &Call<'_>,
         key: &Self::Key,
+        about: &About<'_>,
     ) -> impl Future<Output = Result<Versioned<Self>, ApiError>> + Send;
     fn tags(&self) -> &Tags;
     fn tags_mut(&mut self) -> &mut Tags;
@@ -178,8 +235,12 @@ macro_rules! tagged {
             fn take_key(params: &mut Params) -> Result<$key, ApiError> {
                 $take(params)
             }
-            async fn find(call: &Call<'_>, key: &$key) -> Result<Versioned<Self>, ApiError> {
-                $find(call, key).await
+            async fn find(
+                call: &Call<'_>,
+                key: &$key,
+                about: &About<'_>,
+            ) -> Result<Versioned<Self>, ApiError> {
+                $find(call, key, about).await
             }
             fn tags(&self) -> &Tags {
                 &self.tags
@@ -191,6 +252,6 @@ macro_rules! tagged {
     };
 }
 
-tagged!(User, UserName, take_name::<User>, permitted::<User>);
-tagged!(Role, RoleName, take_name::<Role>, permitted::<Role>);
-tagged!(ManagedPolicy, Arn, input::policy_arn, super::policies::permitted);
+tagged!(User, UserName, take_name::<User>, permitted_about::<User>);
+tagged!(Role, RoleName, take_name::<Role>, permitted_about::<Role>);
+tagged!(ManagedPolicy, Arn, input::policy_arn, super::policies::permitted_about);

@@ -4,15 +4,6 @@ use crate::query::{ApiError, Params};
 use iam::{Arn, NameError, Path};
 use std::str::FromStr;
 
-/// Why a boundary is refused rather than kept: it would be a promise of a limit that nothing enforces.
-const NO_BOUNDARY: &str =
-    "permissions boundaries are not evaluated, and without one more would be allowed than was asked for";
-
-/// Refuses a permissions boundary.
-pub(super) fn refuse_boundary(params: &Params) -> Result<(), ApiError> {
-    params.refuse("PermissionsBoundary", NO_BOUNDARY)
-}
-
 /// A name that must be there.
 pub(super) fn name<T: FromStr<Err = NameError>>(params: &mut Params, parameter: &str) -> Result<T, ApiError> {
     let value = params.required(parameter)?;
@@ -72,9 +63,17 @@ pub(super) fn path_prefix(params: &mut Params) -> Result<String, ApiError> {
 
 /// The ARN of a managed policy, of this account or of AWS's own.
 pub(super) fn policy_arn(params: &mut Params) -> Result<Arn, ApiError> {
-    let value = params.required("PolicyArn")?;
+    arn_of_policy(params, "PolicyArn")
+}
+
+/// The same, in another parameter.
+pub(super) fn arn_of_policy(params: &mut Params, parameter: &str) -> Result<Arn, ApiError> {
+    let value = params.required(parameter)?;
     if value.len() < 20 {
-        return Err(params.invalid("PolicyArn", &value, "must have length greater than or equal to 20"));
+        return Err(params.invalid(parameter, &value, "must have length greater than or equal to 20"));
+    }
+    if value.len() > 2048 {
+        return Err(params.invalid(parameter, &value, "must have length less than or equal to 2048"));
     }
     let arn: Arn =
         value.parse().map_err(|error: iam::ArnError| ApiError::invalid_input(error.to_string()))?;

@@ -3,6 +3,7 @@
 
 mod account;
 mod attachments;
+mod boundaries;
 mod documents;
 mod entity;
 mod groups;
@@ -21,7 +22,9 @@ use axum::response::Response;
 use iam::PrincipalKind;
 use store::records::{Group, ManagedPolicy, Role, User};
 
-pub(crate) use entity::role_arn;
+pub(crate) use entity::{REQUEST_TAG, RESOURCE_TAG, role_arn};
+pub(crate) use policies::exists as policy_exists;
+pub(crate) use tags::{TagFault, take_tags};
 
 /// Does the operation that the call names.
 pub(crate) async fn dispatch(call: &Call<'_>, params: Params) -> Result<Response, ApiError> {
@@ -98,6 +101,11 @@ pub(crate) async fn dispatch(call: &Call<'_>, params: Params) -> Result<Response
         "GetRolePolicy" => attachments::get_inline::<Role>(call, params).await,
         "ListRolePolicies" => attachments::list_inline::<Role>(call, params).await,
         "DeleteRolePolicy" => attachments::delete_inline::<Role>(call, params).await,
+
+        "PutUserPermissionsBoundary" => boundaries::put::<User>(call, params).await,
+        "DeleteUserPermissionsBoundary" => boundaries::delete::<User>(call, params).await,
+        "PutRolePermissionsBoundary" => boundaries::put::<Role>(call, params).await,
+        "DeleteRolePermissionsBoundary" => boundaries::delete::<Role>(call, params).await,
 
         "CreateAccessKey" => keys::create(call, params).await,
         "ListAccessKeys" => keys::list(call, params).await,

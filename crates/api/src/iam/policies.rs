@@ -1,9 +1,10 @@
 //! Managed policies and their versions: the account's own, which are records, and AWS's, which are given.
 
 use super::documents::{document, encoded};
-use super::entity::{Entity, all, allow, list_arn};
+use super::entity::{Entity, REQUEST_TAG, RESOURCE_TAG, all, allow, allow_about, list_arn};
 use super::page::Page;
 use super::{input, tags};
+use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params, Writer};
 use axum::response::Response;
@@ -41,23 +42,59 @@ pub(super) async fn read(call: &Call<'_>, arn: &Arn) -> Result<Option<Found>, Ap
     Ok(found.filter(|policy| policy.arn == *arn).map(|policy| Found::Own(Box::new(policy))))
 }
 
+/// Whether there is a policy with the ARN.
+pub(crate) async fn exists(call: &Call<'_>, arn: &Arn) -> Result<bool, ApiError> {
+    Ok(read(call, arn).await?.is_some())
+}
+
 fn not_found(arn: &Arn) -> ApiError {
     ApiError::no_such_entity(format!("Policy {arn} was not found."))
 }
 
 /// The policy with the ARN, if the caller may do the operation on it.
-async fn permitted_any(call: &Call<'_>, arn: &Arn) -> Result<Found, ApiError> {
-    allow(call, arn.as_str())?;
-    read(call, arn).await?.ok_or_else(|| not_found(arn))
+async fn permitted_any(call: &Call<'_>, arn: &Arn, about: &About<'_>) -> Result<Found, ApiError> {
+    let found = read(call, arn).await?;
+    match &found {
+        Some(Found::Own(policy)) => {
+            allow_about(call, arn.as_str(), &about.clone().on(&policy.tags, RESOURCE_TAG))?;
+        }
+        Some(Found::Aws(_)) | None => allow_about(call, arn.as_str(), about)?,
+    }
+    found.ok_or_else(|| not_found(arn))
 }
 
 /// The account's own policy with the ARN, if the caller may do the operation on it: AWS's are not to be changed.
-pub(super) async fn permitted(call: &Call<'_>, arn: &Arn) -> Result<Versioned<ManagedPolicy>, ApiError> {
-    match permitted_any(call, arn).await? {
+async fn permitted(call: &Call<'_>, arn: &Arn) -> Result<Versioned<ManagedPolicy>, ApiError> {
+    permitted_about(call, arn, &About::nothing()).await
+}
+
+/// The same, of an operation of which conditions see more than the policy.
+pub(super) async fn permitted_about(
+    call: &Call<'_>,
+    arn: &Arn,
+    about: &About<'_>,
+) -> Result<Versioned<ManagedPolicy>, ApiError> {
+    match permitted_any(call, arn, about).await? {
         Found::Own(policy) => Ok(*policy),
         Found::Aws(_) => {
             Err(ApiError::access_denied("Cannot perform the operation on an AWS managed policy."))
         }
+    }
+}
+
+/// Adds to a change what becomes of a policy's counts. AWS's own have none that is kept.
+pub(super) fn counted(
+    change: Change,
+    policy: &Found,
+    count: impl Fn(&mut ManagedPolicy),
+) -> Result<Change, ApiError> {
+    match policy {
+        Found::Own(old) => {
+            let mut new = old.record.clone();
+            count(&mut new);
+            Ok(change.replace(old, &new)?)
+        }
+        Found::Aws(_) => Ok(change),
     }
 }
 
@@ -89,6 +126,13 @@ fn take_document(params: &mut Params) -> Result<String, ApiError> {
     Ok(text)
 }
 
+/// To how many users, groups and roles a policy is attached, and how many users and roles it bounds.
+#[derive(Clone, Copy, Default)]
+struct Uses {
+    attachments: u32,
+    boundaries: u32,
+}
+
 /// What answers show of a policy, whosever it is.
 struct Shown {
     name: String,
@@ -96,7 +140,7 @@ struct Shown {
     arn: String,
     path: String,
     version: String,
-    attachments: u32,
+    uses: Uses,
     description: Option<String>,
     created: OffsetDateTime,
     updated: OffsetDateTime,
@@ -111,7 +155,7 @@ impl Shown {
             arn: policy.arn.to_string(),
             path: policy.path.to_string(),
             version: version_id(policy.default_version),
-            attachments: policy.attachments,
+            uses: Uses { attachments: policy.attachments, boundaries: policy.boundary_uses },
             description: policy.description.clone(),
             created: policy.created,
             updated: policy.updated,
@@ -119,14 +163,14 @@ impl Shown {
         }
     }
 
-    fn aws(policy: &AwsManaged, attachments: u32) -> Self {
+    fn aws(policy: &AwsManaged, uses: Uses) -> Self {
         Self {
             name: policy.name.to_owned(),
             id: policy.id.to_owned(),
             arn: policy.arn.to_owned(),
             path: policy.path.to_owned(),
             version: version_id(1),
-            attachments,
+            uses,
             description: Some(policy.description.to_owned()),
             created: policy.created,
             updated: policy.created,
@@ -140,8 +184,8 @@ impl Shown {
         w.text("Arn", &self.arn);
         w.text("Path", &self.path);
         w.text("DefaultVersionId", &self.version);
-        w.number("AttachmentCount", self.attachments);
-        w.number("PermissionsBoundaryUsageCount", 0);
+        w.number("AttachmentCount", self.uses.attachments);
+        w.number("PermissionsBoundaryUsageCount", self.uses.boundaries);
         w.flag("IsAttachable", true);
         w.timestamp("CreateDate", self.created);
         w.timestamp("UpdateDate", self.updated);
@@ -155,18 +199,25 @@ impl Shown {
     }
 }
 
-/// How often each managed policy is attached.
-async fn attachment_counts(call: &Call<'_>) -> Result<HashMap<Arn, u32>, ApiError> {
-    let mut counts: HashMap<Arn, u32> = HashMap::new();
-    let mut count = |arns: &std::collections::BTreeSet<Arn>| {
-        for arn in arns {
-            *counts.entry(arn.clone()).or_default() += 1;
+/// What each managed policy is used for; of the account's own, the record says the same.
+async fn uses_of_aws(call: &Call<'_>) -> Result<HashMap<Arn, Uses>, ApiError> {
+    let mut all_uses = HashMap::new();
+    count_uses::<User>(call, &mut all_uses).await?;
+    count_uses::<Group>(call, &mut all_uses).await?;
+    count_uses::<Role>(call, &mut all_uses).await?;
+    Ok(all_uses)
+}
+
+async fn count_uses<E: Entity>(call: &Call<'_>, into: &mut HashMap<Arn, Uses>) -> Result<(), ApiError> {
+    for entity in all::<E>(call).await? {
+        for arn in entity.attached() {
+            into.entry(arn.clone()).or_default().attachments += 1;
         }
-    };
-    all::<User>(call).await?.iter().for_each(|user| count(&user.attached));
-    all::<Group>(call).await?.iter().for_each(|group| count(&group.attached));
-    all::<Role>(call).await?.iter().for_each(|role| count(&role.attached));
-    Ok(counts)
+        if let Some(arn) = entity.boundary() {
+            into.entry(arn.clone()).or_default().boundaries += 1;
+        }
+    }
+    Ok(())
 }
 
 /// CreatePolicy
@@ -180,7 +231,7 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
     let description = input::description(&mut params)?;
     let tags = tags::take(&mut params)?;
     let arn = call.services.iam_arn(&format!("policy{path}{name}"));
-    allow(call, &arn)?;
+    allow_about(call, &arn, &About::nothing().requesting(&tags, REQUEST_TAG))?;
     let document = take_document(&mut params)?;
     params.finish()?;
     let policy = ManagedPolicy {
@@ -221,10 +272,10 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
 pub(super) async fn get(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
     let arn = input::policy_arn(&mut params)?;
     params.finish()?;
-    let shown = match permitted_any(call, &arn).await? {
+    let shown = match permitted_any(call, &arn, &About::nothing()).await? {
         Found::Own(policy) => Shown::own(&policy),
         Found::Aws(policy) => {
-            Shown::aws(policy, attachment_counts(call).await?.get(&arn).copied().unwrap_or(0))
+            Shown::aws(policy, uses_of_aws(call).await?.get(&arn).copied().unwrap_or_default())
         }
     };
     Ok(call.respond(|w| w.element("Policy", |w| shown.write_whole(w))))
@@ -242,7 +293,7 @@ pub(super) async fn list(call: &Call<'_>, mut params: Params) -> Result<Response
     };
     let only_attached = params.flag("OnlyAttached")?.unwrap_or(false);
     let prefix = input::path_prefix(&mut params)?;
-    let boundaries = usage_filter(&mut params)?;
+    let usage = take_usage(&mut params)?;
     let page = Page::read(&mut params)?;
     params.finish()?;
     allow(call, &list_arn(call, "policy"))?;
@@ -251,12 +302,17 @@ pub(super) async fn list(call: &Call<'_>, mut params: Params) -> Result<Response
         shown.extend(all::<ManagedPolicy>(call).await?.iter().map(|policy| Shown::own(policy)));
     }
     if aws {
-        let counts = attachment_counts(call).await?;
-        let count = |arn: &str| arn.parse().ok().and_then(|arn: Arn| counts.get(&arn).copied()).unwrap_or(0);
-        shown.extend(aws_managed().iter().map(|policy| Shown::aws(policy, count(policy.arn))));
+        let all = uses_of_aws(call).await?;
+        let uses =
+            |arn: &str| arn.parse().ok().and_then(|arn: Arn| all.get(&arn).copied()).unwrap_or_default();
+        shown.extend(aws_managed().iter().map(|policy| Shown::aws(policy, uses(policy.arn))));
     }
     shown.retain(|policy| {
-        policy.path.starts_with(&prefix) && (!only_attached || policy.attachments > 0) && !boundaries
+        let asked = match usage {
+            Some(Usage::Boundary) => policy.uses.boundaries > 0,
+            Some(Usage::Permissions) | None => !only_attached || policy.uses.attachments > 0,
+        };
+        policy.path.starts_with(&prefix) && asked
     });
     let part = page.cut(shown, |policy| format!("{}\n{}", policy.name.to_ascii_lowercase(), policy.arn));
     Ok(call.respond(|w| {
@@ -265,11 +321,20 @@ pub(super) async fn list(call: &Call<'_>, mut params: Params) -> Result<Response
     }))
 }
 
-/// Whether only boundaries are asked for, of which there are none.
-fn usage_filter(params: &mut Params) -> Result<bool, ApiError> {
+/// What a policy is used as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Usage {
+    /// Attached, it gives permissions.
+    Permissions,
+    /// A permissions boundary.
+    Boundary,
+}
+
+fn take_usage(params: &mut Params) -> Result<Option<Usage>, ApiError> {
     match params.optional("PolicyUsageFilter").as_deref() {
-        None | Some("PermissionsPolicy") => Ok(false),
-        Some("PermissionsBoundary") => Ok(true),
+        None => Ok(None),
+        Some("PermissionsPolicy") => Ok(Some(Usage::Permissions)),
+        Some("PermissionsBoundary") => Ok(Some(Usage::Boundary)),
         Some(other) => {
             let set = "must satisfy enum value set: [PermissionsPolicy, PermissionsBoundary]";
             Err(params.invalid("PolicyUsageFilter", other, set))
@@ -283,7 +348,7 @@ pub(super) async fn delete(call: &Call<'_>, mut params: Params) -> Result<Respon
     params.finish()?;
     call.change(async || {
         let policy = permitted(call, &arn).await?;
-        if policy.attachments > 0 {
+        if policy.attachments > 0 || policy.boundary_uses > 0 {
             return Err(ApiError::delete_conflict("Cannot delete a policy attached to entities."));
         }
         if policy.versions.len() > 1 {
@@ -348,7 +413,7 @@ pub(super) async fn get_version(call: &Call<'_>, mut params: Params) -> Result<R
     let number = take_version(&mut params)?;
     params.finish()?;
     let missing = || version_not_found(&arn, number);
-    let (default, created, document) = match permitted_any(call, &arn).await? {
+    let (default, created, document) = match permitted_any(call, &arn, &About::nothing()).await? {
         Found::Own(policy) => {
             let version = policy.versions.get(&number).ok_or_else(missing)?;
             (policy.default_version == number, version.created, version.document.clone())
@@ -366,7 +431,9 @@ pub(super) async fn list_versions(call: &Call<'_>, mut params: Params) -> Result
     let arn = input::policy_arn(&mut params)?;
     let page = Page::read(&mut params)?;
     params.finish()?;
-    let versions: Vec<(u32, bool, OffsetDateTime)> = match permitted_any(call, &arn).await? {
+    let versions: Vec<(u32, bool, OffsetDateTime)> = match permitted_any(call, &arn, &About::nothing())
+        .await?
+    {
         Found::Own(policy) => {
             let version =
                 |(number, v): (&u32, &PolicyVersion)| (*number, *number == policy.default_version, v.created);
@@ -439,20 +506,20 @@ pub(super) async fn list_entities(call: &Call<'_>, mut params: Params) -> Result
         };
     }
     let prefix = input::path_prefix(&mut params)?;
-    let boundaries = usage_filter(&mut params)?;
+    let usage = take_usage(&mut params)?;
     let page = Page::read(&mut params)?;
     params.finish()?;
-    permitted_any(call, &arn).await?;
-    let wanted = |kind: &str| !boundaries && filter.as_deref().is_none_or(|filter| filter == kind);
+    permitted_any(call, &arn, &About::nothing()).await?;
+    let wanted = |kind: &str| filter.as_deref().is_none_or(|filter| filter == kind);
     let mut entities: Vec<(&'static str, String, UniqueId)> = Vec::new();
     if wanted("Group") {
-        gather::<Group>(call, &arn, &prefix, &mut entities).await?;
+        gather::<Group>(call, &arn, usage, &prefix, &mut entities).await?;
     }
     if wanted("User") {
-        gather::<User>(call, &arn, &prefix, &mut entities).await?;
+        gather::<User>(call, &arn, usage, &prefix, &mut entities).await?;
     }
     if wanted("Role") {
-        gather::<Role>(call, &arn, &prefix, &mut entities).await?;
+        gather::<Role>(call, &arn, usage, &prefix, &mut entities).await?;
     }
     let part = page.cut(entities, |(kind, name, _)| format!("{kind}\n{}", name.to_ascii_lowercase()));
     Ok(call.respond(|w| {
@@ -470,11 +537,16 @@ pub(super) async fn list_entities(call: &Call<'_>, mut params: Params) -> Result
 async fn gather<E: Entity>(
     call: &Call<'_>,
     arn: &Arn,
+    usage: Option<Usage>,
     prefix: &str,
     into: &mut Vec<(&'static str, String, UniqueId)>,
 ) -> Result<(), ApiError> {
     let all = all::<E>(call).await?;
-    let attached = all.iter().filter(|e| e.attached().contains(arn) && e.path().as_str().starts_with(prefix));
-    into.extend(attached.map(|entity| (E::KIND, entity.name().to_string(), entity.id())));
+    let uses = all.iter().filter(|e| {
+        let attached = usage != Some(Usage::Boundary) && e.attached().contains(arn);
+        let bounded = usage != Some(Usage::Permissions) && e.boundary() == Some(arn);
+        (attached || bounded) && e.path().as_str().starts_with(prefix)
+    });
+    into.extend(uses.map(|entity| (E::KIND, entity.name().to_string(), entity.id())));
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! Roles and their trust policies.
 
 use super::documents::{document, encoded};
-use super::entity::{self, Entity, all, allow, permitted};
+use super::entity::{self, Entity, all, allow, allow_about, permitted};
 use super::page::Page;
-use super::{input, tags};
+use super::{boundaries, input, tags};
+use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params, Writer};
 use axum::response::Response;
@@ -29,6 +30,7 @@ fn write(call: &Call<'_>, role: &Role, w: &mut Writer) {
 /// What the single answers have besides what the list has.
 fn write_whole(call: &Call<'_>, role: &Role, w: &mut Writer) {
     write(call, role, w);
+    boundaries::write(role.boundary(), w);
     tags::write(&role.tags, w);
 }
 
@@ -92,13 +94,15 @@ fn invalid_principal(name: &str) -> ApiError {
 
 /// CreateRole
 pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    input::refuse_boundary(&params)?;
     let name: RoleName = input::name(&mut params, "RoleName")?;
     let path = input::path(&mut params, "Path")?.unwrap_or_default();
     let description = input::description(&mut params)?;
     let max_session_seconds = take_session_seconds(&mut params)?.unwrap_or(3600);
     let tags = tags::take(&mut params)?;
-    allow(call, &entity::arn::<Role>(call, &path, &name))?;
+    let boundary = boundaries::take(&mut params)?;
+    let about = About::nothing().requesting(&tags, entity::REQUEST_TAG);
+    let about = boundaries::asked(about, boundary.as_ref());
+    allow_about(call, &entity::arn::<Role>(call, &path, &name), &about)?;
     let trust = take_trust(&mut params, "AssumeRolePolicyDocument")?;
     params.finish()?;
     let role = Role {
@@ -113,13 +117,17 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
         tags,
         attached: BTreeSet::new(),
         inline: BTreeMap::new(),
-        boundary: None,
+        boundary,
     };
     call.change(async || {
         if entity::read::<Role>(call, &role.name).await?.is_some() {
             return Err(Role::taken(&role.name));
         }
-        Ok((Change::new().insert(&role)?, ()))
+        let mut change = Change::new().insert(&role)?;
+        if let Some(boundary) = role.boundary() {
+            change = boundaries::counted_in(call, change, boundary).await?;
+        }
+        Ok((change, ()))
     })
     .await?;
     Ok(call.respond(|w| w.element("Role", |w| write_whole(call, &role, w))))
@@ -218,7 +226,11 @@ pub(super) async fn delete(call: &Call<'_>, mut params: Params) -> Result<Respon
         if !role.inline.is_empty() {
             return Err(ApiError::delete_conflict("Cannot delete entity, must delete policies first."));
         }
-        Ok((Change::new().delete(&role), ()))
+        let mut change = Change::new().delete(&role);
+        if let Some(boundary) = role.boundary() {
+            change = boundaries::counted_out(call, change, boundary).await?;
+        }
+        Ok((change, ()))
     })
     .await?;
     Ok(call.done())

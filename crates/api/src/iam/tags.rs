@@ -1,7 +1,8 @@
 //! Tags of users, roles and managed policies.
 
-use super::entity::Tagged;
+use super::entity::{REQUEST_TAG, Tagged};
 use super::page::Page;
+use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params, Writer};
 use axum::response::Response;
@@ -11,11 +12,34 @@ use store::records::Tags;
 /// The most tags that one thing may have.
 const MOST: usize = 50;
 
+/// What is wrong with the tags of a request; services word it differently.
+pub(crate) enum TagFault {
+    /// There are more than this.
+    TooMany(usize),
+    /// One is AWS's own.
+    Reserved(&'static str),
+    /// Two are the same but for their case.
+    Duplicate(&'static str),
+}
+
 /// Takes the tags of a request: `Tags.member.N.Key` and `.Value`.
 pub(super) fn take(params: &mut Params) -> Result<Tags, ApiError> {
+    take_tags(params, |fault| match fault {
+        TagFault::TooMany(_) => too_many(),
+        TagFault::Reserved(text) | TagFault::Duplicate(text) => ApiError::invalid_input(text),
+    })
+}
+
+/// The same, for any service.
+pub(crate) fn take_tags(
+    params: &mut Params,
+    refuse: impl Fn(TagFault) -> ApiError,
+) -> Result<Tags, ApiError> {
     let mut tags = Tags::new();
     let given = params.structures("Tags", "member")?;
-    within_limit(given.len())?;
+    if given.len() > MOST {
+        return Err(refuse(TagFault::TooMany(MOST)));
+    }
     for mut tag in given {
         let key = tag.required("Key")?;
         // A value may be blank, but must be there.
@@ -27,12 +51,14 @@ pub(super) fn take(params: &mut Params) -> Result<Tags, ApiError> {
         check(&tag, "Key", &key, 128)?;
         check(&tag, "Value", &value, 256)?;
         if key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
-            return Err(ApiError::invalid_input("Tag keys that begin with aws: are reserved for AWS use."));
+            return Err(refuse(TagFault::Reserved(
+                "Tag keys that begin with aws: are reserved for AWS use.",
+            )));
         }
-        if tags.keys().any(|known| known.to_lowercase() == key.to_lowercase()) {
-            return Err(ApiError::invalid_input(
+        if tags.keys().any(|known: &String| known.to_lowercase() == key.to_lowercase()) {
+            return Err(refuse(TagFault::Duplicate(
                 "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
-            ));
+            )));
         }
         tag.finish()?;
         tags.insert(key, value);
@@ -40,13 +66,12 @@ pub(super) fn take(params: &mut Params) -> Result<Tags, ApiError> {
     Ok(tags)
 }
 
+fn too_many() -> ApiError {
+    ApiError::limit_exceeded(format!("The number of tags has reached the maximum limit of {MOST}."))
+}
+
 fn within_limit(count: usize) -> Result<(), ApiError> {
-    if count > MOST {
-        return Err(ApiError::limit_exceeded(format!(
-            "The number of tags has reached the maximum limit of {MOST}."
-        )));
-    }
-    Ok(())
+    if count > MOST { Err(too_many()) } else { Ok(()) }
 }
 
 fn check(tag: &Params, parameter: &str, text: &str, most: usize) -> Result<(), ApiError> {
@@ -66,7 +91,7 @@ pub(super) async fn tag<T: Tagged>(call: &Call<'_>, mut params: Params) -> Resul
     let given = take(&mut params)?;
     params.finish()?;
     call.change(async || {
-        let old = T::find(call, &key).await?;
+        let old = T::find(call, &key, &About::nothing().requesting(&given, REQUEST_TAG)).await?;
         let mut new = old.record.clone();
         for (key, value) in &given {
             new.tags_mut().retain(|known, _| known.to_lowercase() != key.to_lowercase());
@@ -85,7 +110,7 @@ pub(super) async fn untag<T: Tagged>(call: &Call<'_>, mut params: Params) -> Res
     let keys = params.list("TagKeys", "member")?;
     params.finish()?;
     call.change(async || {
-        let old = T::find(call, &key).await?;
+        let old = T::find(call, &key, &About::nothing().naming_tags(&keys)).await?;
         let mut new = old.record.clone();
         new.tags_mut().retain(|known, _| !keys.iter().any(|key| key.to_lowercase() == known.to_lowercase()));
         Ok((Change::new().replace(&old, &new)?, ()))
@@ -99,7 +124,7 @@ pub(super) async fn list<T: Tagged>(call: &Call<'_>, mut params: Params) -> Resu
     let key = T::take_key(&mut params)?;
     let page = Page::read(&mut params)?;
     params.finish()?;
-    let found = T::find(call, &key).await?;
+    let found = T::find(call, &key, &About::nothing()).await?;
     let part = page.cut(found.tags().iter().collect(), |(key, _)| (*key).clone());
     Ok(call.respond(|w| {
         w.list("Tags", "member", &part.items, |w, (key, value)| {

@@ -1,8 +1,9 @@
 //! Users.
 
-use super::entity::{self, Entity, all, allow, existing, permitted};
+use super::entity::{self, Entity, all, allow, allow_about, existing, permitted};
 use super::page::Page;
-use super::{groups, input, keys, tags};
+use super::{boundaries, groups, input, keys, tags};
+use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params, Writer};
 use axum::response::Response;
@@ -14,6 +15,13 @@ use store::{Change, Versioned};
 /// Writes the members of a user.
 pub(super) fn write(call: &Call<'_>, user: &User, w: &mut Writer) {
     user.write_head(call, w);
+}
+
+/// What the single answers have besides what the list has.
+fn write_whole(call: &Call<'_>, user: &User, w: &mut Writer) {
+    write(call, user, w);
+    boundaries::write(user.boundary(), w);
+    tags::write(&user.tags, w);
 }
 
 /// The user whom a call without a name is about: the caller.
@@ -38,7 +46,6 @@ pub(super) fn take_name_or_caller(call: &Call<'_>, params: &mut Params) -> Resul
 
 /// CreateUser
 pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    input::refuse_boundary(&params)?;
     let user = User {
         name: input::name(&mut params, "UserName")?,
         id: UniqueId::generate(IdKind::User, &call.services.random()?),
@@ -48,23 +55,23 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
         attached: BTreeSet::new(),
         inline: BTreeMap::new(),
         groups: BTreeSet::new(),
-        boundary: None,
+        boundary: boundaries::take(&mut params)?,
     };
     params.finish()?;
-    allow(call, &user.arn(call))?;
+    let about = About::nothing().requesting(&user.tags, entity::REQUEST_TAG);
+    allow_about(call, &user.arn(call), &boundaries::asked(about, user.boundary()))?;
     call.change(async || {
         if entity::read::<User>(call, &user.name).await?.is_some() {
             return Err(User::taken(&user.name));
         }
-        Ok((Change::new().insert(&user)?, ()))
+        let mut change = Change::new().insert(&user)?;
+        if let Some(boundary) = user.boundary() {
+            change = boundaries::counted_in(call, change, boundary).await?;
+        }
+        Ok((change, ()))
     })
     .await?;
-    Ok(call.respond(|w| {
-        w.element("User", |w| {
-            write(call, &user, w);
-            tags::write(&user.tags, w);
-        });
-    }))
+    Ok(call.respond(|w| w.element("User", |w| write_whole(call, &user, w))))
 }
 
 /// GetUser
@@ -72,12 +79,7 @@ pub(super) async fn get(call: &Call<'_>, mut params: Params) -> Result<Response,
     let name = take_name_or_caller(call, &mut params)?;
     params.finish()?;
     let user = permitted::<User>(call, &name).await?;
-    Ok(call.respond(|w| {
-        w.element("User", |w| {
-            write(call, &user, w);
-            tags::write(&user.tags, w);
-        });
-    }))
+    Ok(call.respond(|w| w.element("User", |w| write_whole(call, &user, w))))
 }
 
 /// ListUsers
@@ -113,7 +115,7 @@ pub(super) async fn update(call: &Call<'_>, mut params: Params) -> Result<Respon
             change = rename(call, change, &old, &new).await?;
         }
         // The new ARN too must be one that the caller may do this to.
-        allow(call, &new.arn(call))?;
+        allow_about(call, &new.arn(call), &new.about(About::nothing()))?;
         Ok((change.replace(&old, &new)?, ()))
     })
     .await?;
@@ -134,12 +136,17 @@ async fn rename(
         change = change.replace(&key, &AccessKey { user: new.name.clone(), ..key.record.clone() })?;
     }
     for session in all::<Session>(call).await? {
-        if let SessionPrincipal::User { id, .. } = session.principal
-            && id == old.id
-        {
-            let principal = SessionPrincipal::User { name: new.name.clone(), id };
-            change = change.replace(&session, &Session { principal, ..session.record.clone() })?;
-        }
+        let of_old = session.record.clone();
+        let principal = match of_old.principal {
+            SessionPrincipal::User { id, .. } if id == old.id => {
+                SessionPrincipal::User { name: new.name.clone(), id }
+            }
+            SessionPrincipal::FederatedUser { id, name, .. } if id == old.id => {
+                SessionPrincipal::FederatedUser { user: new.name.clone(), id, name }
+            }
+            _ => continue,
+        };
+        change = change.replace(&session, &Session { principal, ..of_old })?;
     }
     for name in &old.groups {
         let group = existing::<store::records::Group>(call, name).await?;
@@ -170,7 +177,13 @@ pub(super) async fn delete(call: &Call<'_>, mut params: Params) -> Result<Respon
         };
         match conflict {
             Some(what) => Err(ApiError::delete_conflict(format!("Cannot delete entity, {what}."))),
-            None => Ok((Change::new().delete(&user), ())),
+            None => {
+                let mut change = Change::new().delete(&user);
+                if let Some(boundary) = user.boundary() {
+                    change = boundaries::counted_out(call, change, boundary).await?;
+                }
+                Ok((change, ()))
+            }
         }
     })
     .await?;

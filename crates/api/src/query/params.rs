@@ -90,6 +90,11 @@ impl Params {
         self.values.contains_key(name)
     }
 
+    /// A value that may be missing, without taking it.
+    pub fn peek(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
     /// A value that may be missing; a blank one is there.
     pub fn optional(&mut self, name: &str) -> Option<String> {
         self.values.remove(name)

@@ -42,6 +42,16 @@ impl Kind {
         format!("arn:{}:rds:{region}:{account}:{}:{name}", region.partition(), self.word())
     }
 
+    /// The key that the record of the resource with the name is kept under.
+    pub(super) fn key(self, call: &Call<'_>, name: &str) -> String {
+        let kind = match self {
+            Self::ParameterGroup => "instance/",
+            Self::ClusterParameterGroup => "cluster/",
+            Self::Instance | Self::Cluster | Self::SubnetGroup | Self::OptionGroup => "",
+        };
+        format!("{}/{kind}{name}", call.region)
+    }
+
     /// The name that a caller gave as such or as an ARN, in lower case.
     pub(super) fn name(self, call: &Call<'_>, given: &str) -> Result<String, ApiError> {
         if !given.starts_with("arn:") {

@@ -1,7 +1,7 @@
 //! DescribeCertificates: the authorities of the region.
 
-use super::authorize;
 use super::page::{Filters, Page};
+use super::permit::authorize;
 use super::{check, error};
 use crate::call::Call;
 use crate::query::{ApiError, Params};

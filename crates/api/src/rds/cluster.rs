@@ -4,8 +4,10 @@ use super::arn::Kind;
 use super::fleet::{self, Fleet, held};
 use super::instance::{master, stays};
 use super::page::{Filters, Page, names};
+use super::permit::{Asked, authorize, authorize_about, authorize_on};
 use super::setting::{self, LogExports};
-use super::{authorize, check, engine_version, error, port, show};
+use super::{check, engine_version, error, port, show};
+use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params};
 use axum::response::Response;
@@ -19,7 +21,9 @@ use zeroize::Zeroizing;
 /// CreateDBCluster.
 pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
     let identifier = check::identifier("DBClusterIdentifier", &params.required("DBClusterIdentifier")?)?;
-    authorize(call, &Kind::Cluster.arn(call, &identifier))?;
+    let asked = Asked::read(&mut params, "DatabaseName")?;
+    let about = asked.about();
+    authorize_about(call, &Kind::Cluster.arn(call, &identifier), &about)?;
 
     let engine = check::engine(&mut params)?;
     if !engine.is_cluster_engine() {
@@ -42,7 +46,6 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
     let option_group = params.optional("OptionGroupName");
     let iam_auth = params.flag("EnableIAMDatabaseAuthentication")?.unwrap_or(false);
     let deletion_protection = params.flag("DeletionProtection")?.unwrap_or(false);
-    let tags = check::tags(&mut params)?;
     let mut settings = Settings::new();
     setting::take(&mut params, setting::CLUSTER, &mut settings)?;
     setting::security_groups(&mut params, &mut settings)?;
@@ -57,9 +60,9 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
     let parameter_group = parameter_group.unwrap_or_else(|| format!("default.{}", version.family));
     let own_options = engine_version::option_group(engine, &version.version);
     setting::option_group(option_group.as_deref(), &own_options)?;
-    authorize(call, &Kind::ClusterParameterGroup.arn(call, &parameter_group))?;
-    authorize(call, &Kind::SubnetGroup.arn(call, &subnet_group))?;
-    authorize(call, &Kind::OptionGroup.arn(call, &own_options))?;
+    authorize_on(call, Kind::ClusterParameterGroup, &parameter_group, &about).await?;
+    authorize_on(call, Kind::SubnetGroup, &subnet_group, &about).await?;
+    authorize_on(call, Kind::OptionGroup, &own_options, &about).await?;
 
     let id = ResourceId::generate(ResourceKind::Cluster, call.services.random()?);
     let key = format!("{}{}/{identifier}", Cluster::PREFIX, call.region);
@@ -89,7 +92,7 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
                 subnet_group: subnet_group.clone(),
                 members: BTreeSet::new(),
                 deletion_protection,
-                tags: tags.clone(),
+                tags: asked.tags.clone(),
                 created: call.now,
                 settings: settings.clone(),
                 wanted: Wanted::Running,
@@ -141,7 +144,7 @@ fn fill_in(settings: &mut Settings) {
 
 /// DescribeDBClusters.
 pub(super) async fn describe(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    let identifier = maybe_named(call, &mut params)?;
+    let identifier = maybe_named(call, &mut params).await?;
     params.flag("IncludeShared")?;
     let known = ["clone-group-id", "db-cluster-id", "db-cluster-resource-id", "domain", "engine"];
     let filters = Filters::take(&mut params, &known)?;
@@ -172,7 +175,7 @@ pub(super) async fn describe(call: &Call<'_>, mut params: Params) -> Result<Resp
 
 /// DescribeDBClusterEndpoints: a cluster's writer and reader endpoint. Custom ones cannot be made here.
 pub(super) async fn describe_endpoints(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    let identifier = maybe_named(call, &mut params)?;
+    let identifier = maybe_named(call, &mut params).await?;
     let custom = params.optional("DBClusterEndpointIdentifier");
     let known = [
         "db-cluster-endpoint-custom-type",
@@ -222,19 +225,22 @@ pub(super) async fn describe_endpoints(call: &Call<'_>, mut params: Params) -> R
     }))
 }
 
-fn maybe_named(call: &Call<'_>, params: &mut Params) -> Result<Option<String>, ApiError> {
+async fn maybe_named(call: &Call<'_>, params: &mut Params) -> Result<Option<String>, ApiError> {
     let identifier = match params.optional("DBClusterIdentifier").filter(|given| !given.is_empty()) {
         Some(given) => Some(check::identifier("DBClusterIdentifier", &Kind::Cluster.name(call, &given)?)?),
         None => None,
     };
-    authorize(call, &Kind::Cluster.arn(call, identifier.as_deref().unwrap_or("*")))?;
+    match &identifier {
+        Some(identifier) => authorize_on(call, Kind::Cluster, identifier, &About::nothing()).await?,
+        None => authorize(call, &Kind::Cluster.arn(call, "*"))?,
+    }
     Ok(identifier)
 }
 
-fn named(call: &Call<'_>, params: &mut Params) -> Result<String, ApiError> {
+async fn named(call: &Call<'_>, params: &mut Params) -> Result<String, ApiError> {
     let given = params.required("DBClusterIdentifier")?;
     let identifier = check::identifier("DBClusterIdentifier", &Kind::Cluster.name(call, &given)?)?;
-    authorize(call, &Kind::Cluster.arn(call, &identifier))?;
+    authorize_on(call, Kind::Cluster, &identifier, &About::nothing()).await?;
     Ok(identifier)
 }
 
@@ -256,7 +262,7 @@ struct Modification {
 ///
 /// A cluster that is still being created may be modified too: what is wanted of it then is made at once.
 pub(super) async fn modify(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    let identifier = named(call, &mut params)?;
+    let identifier = named(call, &mut params).await?;
     setting::refuse(&mut params, setting::CLUSTER_REFUSED)?;
     setting::master_authentication(&mut params)?;
     let mut settings = Settings::new();
@@ -330,7 +336,6 @@ fn modified(
 
     let mut work = None;
     if let Some(name) = asked.parameter_group.as_ref().filter(|name| **name != old.parameter_group) {
-        authorize(call, &Kind::ClusterParameterGroup.arn(call, name))?;
         new.parameter_group.clone_from(name);
         work = Some(State::Modifying);
     }
@@ -361,6 +366,7 @@ async fn new_parameters(
 ) -> Result<Change, ApiError> {
     let family = &engine_version::of(call, cluster.engine, &cluster.engine_version)?.family;
     let name = &cluster.parameter_group;
+    authorize_on(call, Kind::ClusterParameterGroup, name, &About::nothing()).await?;
     let group = fleet::parameter_group(call, ParameterGroupKind::Cluster, name, family).await?;
     change = held(change, group.as_ref());
     for member in fleet.members(cluster) {
@@ -377,7 +383,7 @@ fn not_available(identifier: &str) -> ApiError {
 
 /// DeleteDBCluster.
 pub(super) async fn delete(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    let identifier = named(call, &mut params)?;
+    let identifier = named(call, &mut params).await?;
     let skip = params.flag("SkipFinalSnapshot")?.unwrap_or(false);
     setting::refuse(&mut params, setting::ENDING_REFUSED)?;
     params.finish()?;
@@ -428,7 +434,7 @@ pub(super) async fn stop(call: &Call<'_>, params: Params) -> Result<Response, Ap
 
 /// Starts or stops a cluster with its instances.
 async fn switch(call: &Call<'_>, mut params: Params, wanted: Wanted) -> Result<Response, ApiError> {
-    let identifier = named(call, &mut params)?;
+    let identifier = named(call, &mut params).await?;
     params.finish()?;
     let starts = wanted == Wanted::Running;
     let work = if starts { State::Starting } else { State::Stopping };

@@ -1,7 +1,8 @@
 //! The engine versions: what is installed on this machine, chosen from and described.
 
 use super::page::{Filters, Page};
-use super::{authorize, setting};
+use super::permit::authorize;
+use super::setting;
 use crate::call::Call;
 use crate::query::{ApiError, Params};
 use axum::response::Response;

@@ -3,8 +3,10 @@
 use super::arn::Kind;
 use super::fleet::{self, Fleet, held};
 use super::page::{Filters, Page, names};
+use super::permit::{Asked, authorize, authorize_about, authorize_on};
 use super::setting::{self, LogExports};
-use super::{authorize, check, engine_version, error, port, show};
+use super::{check, engine_version, error, port, show};
+use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params};
 use axum::response::Response;
@@ -15,6 +17,7 @@ use zeroize::Zeroizing;
 
 /// What CreateDBInstance is asked for, beside what stands in the record as it was given.
 struct Creation {
+    asked: Asked,
     engine: Engine,
     version: Option<String>,
     port: Option<u16>,
@@ -27,14 +30,15 @@ struct Creation {
 /// CreateDBInstance.
 pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
     let identifier = check::identifier("DBInstanceIdentifier", &params.required("DBInstanceIdentifier")?)?;
-    authorize(call, &Kind::Instance.arn(call, &identifier))?;
+    let asked = Asked::read(&mut params, "DBName")?;
+    authorize_about(call, &Kind::Instance.arn(call, &identifier), &asked.about())?;
 
     let engine = check::engine(&mut params)?;
     let cluster =
         params.optional("DBClusterIdentifier").map(|given| Kind::Cluster.name(call, &given)).transpose()?;
     setting::refuse(&mut params, setting::INSTANCE_REFUSED)?;
     if let Some(cluster) = &cluster {
-        authorize(call, &Kind::Cluster.arn(call, cluster))?;
+        authorize_on(call, Kind::Cluster, cluster, &asked.about()).await?;
         same_engine(Fleet::load(call).await?.cluster(cluster)?, engine)?;
         let before = "The requested DB Instance will be a member of a DB Cluster. Set";
         belongs_to_the_cluster(&mut params, before, "")?;
@@ -47,6 +51,7 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
     let class = params.required("DBInstanceClass")?;
     check::instance_class(&class)?;
     let creation = Creation {
+        asked,
         engine,
         version: params.optional("EngineVersion"),
         port: given_port(&mut params, "Port")?,
@@ -63,7 +68,6 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
     let iam_auth = params.flag("EnableIAMDatabaseAuthentication")?.unwrap_or(false);
     let deletion_protection = params.flag("DeletionProtection")?.unwrap_or(false);
     let ca = setting::certificate_authority(&mut params)?;
-    let tags = check::tags(&mut params)?;
 
     let mut settings = Settings::new();
     setting::take(&mut params, setting::INSTANCE, &mut settings)?;
@@ -102,7 +106,7 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
                 parameter_group: places.parameter_group,
                 subnet_group: places.subnet_group,
                 deletion_protection,
-                tags: tags.clone(),
+                tags: creation.asked.tags.clone(),
                 created: call.now,
                 settings: settings.clone(),
                 wanted: Wanted::Running,
@@ -176,9 +180,10 @@ async fn places(
     };
     let option_group = engine_version::option_group(engine, &version.version);
     setting::option_group(creation.option_group.as_deref(), &option_group)?;
-    authorize(call, &Kind::ParameterGroup.arn(call, &parameter_group))?;
-    authorize(call, &Kind::SubnetGroup.arn(call, &subnet_group))?;
-    authorize(call, &Kind::OptionGroup.arn(call, &option_group))?;
+    let about = creation.asked.about();
+    authorize_on(call, Kind::ParameterGroup, &parameter_group, &about).await?;
+    authorize_on(call, Kind::SubnetGroup, &subnet_group, &about).await?;
+    authorize_on(call, Kind::OptionGroup, &option_group, &about).await?;
 
     let parameters =
         fleet::parameter_group(call, ParameterGroupKind::Instance, &parameter_group, &version.family).await?;
@@ -335,7 +340,10 @@ pub(super) async fn describe(call: &Call<'_>, mut params: Params) -> Result<Resp
         Some(given) => Some(check::identifier("DBInstanceIdentifier", &Kind::Instance.name(call, &given)?)?),
         None => None,
     };
-    authorize(call, &Kind::Instance.arn(call, identifier.as_deref().unwrap_or("*")))?;
+    match &identifier {
+        Some(identifier) => authorize_on(call, Kind::Instance, identifier, &About::nothing()).await?,
+        None => authorize(call, &Kind::Instance.arn(call, "*"))?,
+    }
     let known = ["db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "engine"];
     let filters = Filters::take(&mut params, &known)?;
     let page = Page::take(&mut params)?;
@@ -387,7 +395,7 @@ struct Modification {
 
 /// ModifyDBInstance.
 pub(super) async fn modify(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    let identifier = named(call, &mut params)?;
+    let identifier = named(call, &mut params).await?;
     let is_member = Fleet::load(call).await?.instance(&identifier)?.cluster.is_some();
     setting::refuse(&mut params, setting::INSTANCE_REFUSED)?;
     if is_member {
@@ -472,14 +480,14 @@ async fn modified(
                 "The specified DB Instance is a member of a DB Cluster, whose DB subnet group it has",
             ));
         }
-        authorize(call, &Kind::SubnetGroup.arn(call, name))?;
+        authorize_on(call, Kind::SubnetGroup, name, &About::nothing()).await?;
         change = held(change, fleet::subnet_group(call, name).await?.as_ref());
         new.subnet_group.clone_from(name);
     }
 
     let mut work = None;
     if let Some(name) = asked.parameter_group.as_ref().filter(|name| **name != old.parameter_group) {
-        authorize(call, &Kind::ParameterGroup.arn(call, name))?;
+        authorize_on(call, Kind::ParameterGroup, name, &About::nothing()).await?;
         let family = &engine_version::of(call, old.engine, &old.engine_version)?.family;
         let group = fleet::parameter_group(call, ParameterGroupKind::Instance, name, family).await?;
         change = held(change, group.as_ref());
@@ -539,10 +547,10 @@ pub(super) fn stays(
 }
 
 /// Takes `DBInstanceIdentifier`, and asks whether the caller may do this to it.
-fn named(call: &Call<'_>, params: &mut Params) -> Result<String, ApiError> {
+async fn named(call: &Call<'_>, params: &mut Params) -> Result<String, ApiError> {
     let given = params.required("DBInstanceIdentifier")?;
     let identifier = check::identifier("DBInstanceIdentifier", &Kind::Instance.name(call, &given)?)?;
-    authorize(call, &Kind::Instance.arn(call, &identifier))?;
+    authorize_on(call, Kind::Instance, &identifier, &About::nothing()).await?;
     Ok(identifier)
 }
 
@@ -570,7 +578,7 @@ async fn change(
 
 /// DeleteDBInstance.
 pub(super) async fn delete(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    let identifier = named(call, &mut params)?;
+    let identifier = named(call, &mut params).await?;
     let skip = params.flag("SkipFinalSnapshot")?.unwrap_or(false);
     setting::refuse(&mut params, setting::ENDING_REFUSED)?;
     params.finish()?;
@@ -599,7 +607,7 @@ pub(super) async fn delete(call: &Call<'_>, mut params: Params) -> Result<Respon
 
 /// StartDBInstance.
 pub(super) async fn start(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    let identifier = named(call, &mut params)?;
+    let identifier = named(call, &mut params).await?;
     params.finish()?;
     change(call, &identifier, State::Starting, |fleet, instance| {
         goes_with_its_cluster(instance)?;
@@ -614,7 +622,7 @@ pub(super) async fn start(call: &Call<'_>, mut params: Params) -> Result<Respons
 
 /// StopDBInstance.
 pub(super) async fn stop(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    let identifier = named(call, &mut params)?;
+    let identifier = named(call, &mut params).await?;
     setting::refuse(&mut params, setting::ENDING_REFUSED)?;
     params.finish()?;
     change(call, &identifier, State::Stopping, |fleet, instance| {
@@ -628,7 +636,7 @@ pub(super) async fn stop(call: &Call<'_>, mut params: Params) -> Result<Response
 
 /// RebootDBInstance.
 pub(super) async fn reboot(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    let identifier = named(call, &mut params)?;
+    let identifier = named(call, &mut params).await?;
     let failover = params.flag("ForceFailover")?.unwrap_or(false);
     params.finish()?;
     if failover {

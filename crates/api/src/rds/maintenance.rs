@@ -1,9 +1,11 @@
 //! DescribePendingMaintenanceActions: what waits for the maintenance window.
 
+use super::arn;
 use super::arn::Kind;
 use super::fleet::Fleet;
 use super::page::{Filters, Page, names};
-use super::{arn, authorize};
+use super::permit::{authorize, authorize_on};
+use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params};
 use axum::response::Response;
@@ -51,7 +53,7 @@ pub(super) async fn describe(call: &Call<'_>, mut params: Params) -> Result<Resp
     let resource = params.optional("ResourceIdentifier");
     let asked = resource.as_deref().map(|resource| arn::read(call, resource)).transpose()?;
     match &asked {
-        Some((kind, name)) => authorize(call, &kind.arn(call, name))?,
+        Some((kind, name)) => authorize_on(call, *kind, name, &About::nothing()).await?,
         None => authorize(call, &Kind::Instance.arn(call, "*"))?,
     }
     let filters = Filters::take(&mut params, &["db-cluster-id", "db-instance-id"])?;

@@ -13,6 +13,7 @@ mod maintenance;
 mod page;
 mod parameter;
 mod parameter_group;
+mod permit;
 mod port;
 mod setting;
 mod show;
@@ -79,9 +80,4 @@ pub(crate) async fn dispatch(call: &Call<'_>, params: Params) -> Result<Response
 
         _ => Err(call.unknown_operation()),
     }
-}
-
-/// Asks whether the caller may do the operation to the resource with the ARN.
-fn authorize(call: &Call<'_>, resource: &str) -> Result<(), ApiError> {
-    call.authorize(&format!("rds:{}", call.operation), resource)
 }

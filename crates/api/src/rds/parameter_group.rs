@@ -4,7 +4,9 @@ use super::arn::Kind;
 use super::fleet::Fleet;
 use super::page::{Filters, Page};
 use super::parameter::{self, Parameter};
-use super::{authorize, check, error};
+use super::permit::{authorize, authorize_about, authorize_on, requesting};
+use super::{check, error};
+use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params, Writer};
 use axum::response::Response;
@@ -63,20 +65,20 @@ impl OnTheWire for ParameterGroupKind {
 }
 
 /// Takes the group's name, and asks whether the caller may do this to it.
-fn named(call: &Call<'_>, kind: ParameterGroupKind, params: &mut Params) -> Result<String, ApiError> {
+async fn named(call: &Call<'_>, kind: ParameterGroupKind, params: &mut Params) -> Result<String, ApiError> {
     let name = kind.arn_kind().name(call, &params.required(&format!("{}Name", kind.word()))?)?;
-    authorize(call, &kind.arn_kind().arn(call, &name))?;
+    authorize_on(call, kind.arn_kind(), &name, &About::nothing()).await?;
     Ok(name)
 }
 
 /// Takes the name of a group that somebody made.
-fn named_own(
+async fn named_own(
     call: &Call<'_>,
     kind: ParameterGroupKind,
     params: &mut Params,
     what: &str,
 ) -> Result<String, ApiError> {
-    let name = named(call, kind, params)?;
+    let name = named(call, kind, params).await?;
     if name.starts_with("default.") {
         return Err(error::parameter_group_state(format!(
             "Default {} cannot be {what}: {name}",
@@ -124,7 +126,8 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let parameter = format!("{}Name", kind.word());
     let name = check::group_name(&parameter, &params.required(&parameter)?, "")?;
-    authorize(call, &kind.arn_kind().arn(call, &name))?;
+    let tags = check::tags(&mut params)?;
+    authorize_about(call, &kind.arn_kind().arn(call, &name), &requesting(&tags))?;
     let family = Family(params.required("DBParameterGroupFamily")?);
     let known = families(call);
     if !known.contains(&family) {
@@ -138,7 +141,7 @@ pub(super) async fn create(
     let group = ParameterGroup {
         name,
         description: params.required("Description")?,
-        tags: check::tags(&mut params)?,
+        tags,
         ..default_group(call, kind, &family)
     };
     params.finish()?;
@@ -160,7 +163,10 @@ pub(super) async fn describe(
 ) -> Result<Response, ApiError> {
     let name = params.optional(&format!("{}Name", kind.word())).filter(|name| !name.is_empty());
     let name = name.map(|given| kind.arn_kind().name(call, &given)).transpose()?;
-    authorize(call, &kind.arn_kind().arn(call, name.as_deref().unwrap_or("*")))?;
+    match &name {
+        Some(name) => authorize_on(call, kind.arn_kind(), name, &About::nothing()).await?,
+        None => authorize(call, &kind.arn_kind().arn(call, "*"))?,
+    }
     Filters::take(&mut params, &[])?;
     let page = Page::take(&mut params)?;
     params.finish()?;
@@ -192,7 +198,7 @@ pub(super) async fn describe_parameters(
     kind: ParameterGroupKind,
     mut params: Params,
 ) -> Result<Response, ApiError> {
-    let name = named(call, kind, &mut params)?;
+    let name = named(call, kind, &mut params).await?;
     let source = params.optional("Source");
     let filters = Filters::take(&mut params, &["parameter-name"])?;
     let page = Page::take(&mut params)?;
@@ -347,7 +353,7 @@ pub(super) async fn modify(
     kind: ParameterGroupKind,
     mut params: Params,
 ) -> Result<Response, ApiError> {
-    let name = named_own(call, kind, &mut params, "modified")?;
+    let name = named_own(call, kind, &mut params, "modified").await?;
     let family = Family(find(call, kind, &name).await?.family);
     let changes = changes(&mut params, kind, &family, false)?;
     params.finish()?;
@@ -363,7 +369,7 @@ pub(super) async fn reset(
     kind: ParameterGroupKind,
     mut params: Params,
 ) -> Result<Response, ApiError> {
-    let name = named_own(call, kind, &mut params, "modified")?;
+    let name = named_own(call, kind, &mut params, "modified").await?;
     let group = find(call, kind, &name).await?;
     let family = Family(group.family);
     let all = params.flag("ResetAllParameters")?;
@@ -392,7 +398,7 @@ pub(super) async fn delete(
     kind: ParameterGroupKind,
     mut params: Params,
 ) -> Result<Response, ApiError> {
-    let name = named_own(call, kind, &mut params, "deleted")?;
+    let name = named_own(call, kind, &mut params, "deleted").await?;
     params.finish()?;
     call.change(|| async {
         let all = groups(call, kind).await?;

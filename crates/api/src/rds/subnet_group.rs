@@ -3,7 +3,9 @@
 use super::arn::Kind;
 use super::fleet::Fleet;
 use super::page::{Filters, Page};
-use super::{authorize, check, error, show};
+use super::permit::{authorize, authorize_about, authorize_on, requesting};
+use super::{check, error, show};
+use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params};
 use axum::response::Response;
@@ -16,13 +18,14 @@ const OTHERS: &str = "._ ";
 /// CreateDBSubnetGroup.
 pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
     let name = check::group_name("DBSubnetGroupName", &params.required("DBSubnetGroupName")?, OTHERS)?;
-    authorize(call, &Kind::SubnetGroup.arn(call, &name))?;
+    let tags = check::tags(&mut params)?;
+    authorize_about(call, &Kind::SubnetGroup.arn(call, &name), &requesting(&tags))?;
     let group = SubnetGroup {
         region: call.region.clone(),
         name,
         description: params.required("DBSubnetGroupDescription")?,
         subnets: subnets(&mut params)?,
-        tags: check::tags(&mut params)?,
+        tags,
     };
     params.finish()?;
     call.change(|| async {
@@ -57,7 +60,10 @@ fn subnets(params: &mut Params) -> Result<Vec<String>, ApiError> {
 pub(super) async fn describe(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
     let name = params.optional("DBSubnetGroupName").filter(|name| !name.is_empty());
     let name = name.map(|given| Kind::SubnetGroup.name(call, &given)).transpose()?;
-    authorize(call, &Kind::SubnetGroup.arn(call, name.as_deref().unwrap_or("*")))?;
+    match &name {
+        Some(name) => authorize_on(call, Kind::SubnetGroup, name, &About::nothing()).await?,
+        None => authorize(call, &Kind::SubnetGroup.arn(call, "*"))?,
+    }
     Filters::take(&mut params, &[])?;
     let page = Page::take(&mut params)?;
     params.finish()?;
@@ -78,9 +84,9 @@ pub(super) async fn describe(call: &Call<'_>, mut params: Params) -> Result<Resp
 }
 
 /// Takes `DBSubnetGroupName`, which may not be the default one's.
-fn named(call: &Call<'_>, params: &mut Params) -> Result<String, ApiError> {
+async fn named(call: &Call<'_>, params: &mut Params) -> Result<String, ApiError> {
     let name = Kind::SubnetGroup.name(call, &params.required("DBSubnetGroupName")?)?;
-    authorize(call, &Kind::SubnetGroup.arn(call, &name))?;
+    authorize_on(call, Kind::SubnetGroup, &name, &About::nothing()).await?;
     if name == "default" {
         return Err(error::subnet_group_state(
             "The DB subnet group 'default' always exists and cannot be changed.",
@@ -91,7 +97,7 @@ fn named(call: &Call<'_>, params: &mut Params) -> Result<String, ApiError> {
 
 /// ModifyDBSubnetGroup.
 pub(super) async fn modify(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    let name = named(call, &mut params)?;
+    let name = named(call, &mut params).await?;
     let description = params.optional("DBSubnetGroupDescription");
     let subnets = subnets(&mut params)?;
     params.finish()?;
@@ -111,7 +117,7 @@ pub(super) async fn modify(call: &Call<'_>, mut params: Params) -> Result<Respon
 
 /// DeleteDBSubnetGroup.
 pub(super) async fn delete(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
-    let name = named(call, &mut params)?;
+    let name = named(call, &mut params).await?;
     params.finish()?;
     call.change(|| async {
         let fleet = Fleet::load(call).await?;

@@ -2,7 +2,9 @@
 
 use super::arn::{self, Kind};
 use super::page::Filters;
-use super::{authorize, check, error, show};
+use super::permit::{authorize_on, requesting};
+use super::{check, error, show};
+use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params};
 use axum::response::Response;
@@ -34,6 +36,7 @@ tagged!(Instance, Cluster, SubnetGroup, ParameterGroup);
 pub(super) async fn add(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
     let resource = named(call, &mut params)?;
     let added = check::tags(&mut params)?;
+    resource.authorize(call, &requesting(&added)).await?;
     params.finish()?;
     if added.is_empty() {
         return Err(ApiError::missing("Tags"));
@@ -45,6 +48,7 @@ pub(super) async fn add(call: &Call<'_>, mut params: Params) -> Result<Response,
 pub(super) async fn remove(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
     let resource = named(call, &mut params)?;
     let removed = params.list("TagKeys", "member")?;
+    resource.authorize(call, &About::nothing().naming_tags(&removed)).await?;
     params.finish()?;
     resource.change(call, |tags| tags.retain(|key, _| !removed.contains(key))).await
 }
@@ -52,6 +56,7 @@ pub(super) async fn remove(call: &Call<'_>, mut params: Params) -> Result<Respon
 /// ListTagsForResource.
 pub(super) async fn list(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
     let resource = named(call, &mut params)?;
+    resource.authorize(call, &About::nothing()).await?;
     Filters::take(&mut params, &[])?;
     params.finish()?;
     let tags = resource.tags(call).await?;
@@ -64,14 +69,17 @@ struct Resource {
     name: String,
 }
 
-/// Takes `ResourceName`, and asks whether the caller may do this to it.
+/// Takes `ResourceName`.
 fn named(call: &Call<'_>, params: &mut Params) -> Result<Resource, ApiError> {
     let (kind, name) = arn::read(call, &params.required("ResourceName")?)?;
-    authorize(call, &kind.arn(call, &name))?;
     Ok(Resource { kind, name })
 }
 
 impl Resource {
+    async fn authorize(&self, call: &Call<'_>, about: &About<'_>) -> Result<(), ApiError> {
+        authorize_on(call, self.kind, &self.name, about).await
+    }
+
     /// A default group is made by nobody and carries no tags.
     fn is_default_group(&self) -> bool {
         match self.kind {
@@ -80,15 +88,6 @@ impl Resource {
             Kind::ParameterGroup | Kind::ClusterParameterGroup => self.name.starts_with("default."),
             Kind::OptionGroup => self.name.starts_with("default:"),
         }
-    }
-
-    fn key(&self, call: &Call<'_>) -> String {
-        let kind = match self.kind {
-            Kind::ParameterGroup => "instance/",
-            Kind::ClusterParameterGroup => "cluster/",
-            Kind::Instance | Kind::Cluster | Kind::SubnetGroup | Kind::OptionGroup => "",
-        };
-        format!("{}/{kind}{}", call.region, self.name)
     }
 
     fn not_found(&self) -> ApiError {
@@ -103,7 +102,7 @@ impl Resource {
     }
 
     async fn read<R: Tagged>(&self, call: &Call<'_>) -> Result<Versioned<R>, ApiError> {
-        call.services.records.get(&self.key(call)).await?.ok_or_else(|| self.not_found())
+        call.services.records.get(&self.kind.key(call, &self.name)).await?.ok_or_else(|| self.not_found())
     }
 
     async fn tags(&self, call: &Call<'_>) -> Result<Tags, ApiError> {

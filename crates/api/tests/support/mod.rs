@@ -42,7 +42,8 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
-            axum::serve(listener, api::router(Arc::new(services))).await.unwrap();
+            let router = api::router(Arc::new(services));
+            axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap();
         });
         Self { records, published, address, folder }
     }

@@ -1,14 +1,18 @@
 //! STS: who am I, and temporary credentials.
 
+mod passed;
+mod role;
+
+use crate::about::About;
 use crate::call::Call;
-use crate::iam::role_arn;
 use crate::query::{ApiError, Params, Writer};
 use crate::secrets;
 use axum::response::Response;
 use iam::{AccessKeyId, Arn, KeyKind, PrincipalKind, SessionName};
-use policy::{Kind, NoContext, Policy, Principal, TrustIdentity, TrustOutcome, TrustPrincipal, TrustRequest};
+use passed::{Inherited, PackedSize, Passed};
+use policy::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use store::records::{Role, Session, SessionPrincipal, User};
+use store::records::{Session, SessionPrincipal, User};
 use store::{Change, Record, Versioned};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
@@ -21,9 +25,18 @@ const KEPT_AFTER_END: Duration = Duration::days(1);
 
 /// Does the operation that the call names.
 pub(crate) async fn dispatch(call: &Call<'_>, params: Params) -> Result<Response, ApiError> {
+    if let PrincipalKind::FederatedUser { .. } = call.caller.kind
+        && call.operation != "GetCallerIdentity"
+    {
+        return Err(ApiError::access_denied(format!(
+            "Cannot call {} with the credentials of a federated user",
+            call.operation
+        )));
+    }
     match call.operation {
         "GetCallerIdentity" => caller_identity(call, params),
         "AssumeRole" => assume_role(call, params).await,
+        "GetFederationToken" => federation_token(call, params).await,
         "GetSessionToken" => session_token(call, params).await,
         "GetAccessKeyInfo" => access_key_info(call, params),
         _ => Err(call.unknown_operation()),
@@ -53,7 +66,7 @@ fn access_key_info(call: &Call<'_>, mut params: Params) -> Result<Response, ApiE
         ));
     }
     params.finish()?;
-    call.authorize("sts:GetAccessKeyInfo", "*")?;
+    call.authorize("sts:GetAccessKeyInfo", "*", &About::nothing())?;
     let known = text.parse::<AccessKeyId>().is_ok_and(|id| call.snapshot.credential(&id).is_some());
     if !known {
         return Err(ApiError::no_such_entity(format!("The Access Key with id {text} cannot be found.")));
@@ -61,17 +74,11 @@ fn access_key_info(call: &Call<'_>, mut params: Params) -> Result<Response, ApiE
     Ok(call.respond(|w| w.text("Account", call.services.account.as_str())))
 }
 
-/// What narrows a session and is not evaluated: refused, for a session without it would be wider than was asked for.
+/// What marks a session and is not kept or checked: refused, for a session without it would not be what was asked for.
 fn refuse_unsupported(params: &Params) -> Result<(), ApiError> {
-    const NO_SESSION_POLICY: &str = "session policies are not evaluated, and without one the session would be allowed more than was asked for";
-    const NO_TAGS: &str = "session tags are not evaluated, and policies that ask for them would not see them";
     const NO_MFA: &str =
         "there are no multi-factor devices, and the session would not have been checked against one";
     const NO_IDENTITY: &str = "source identities are not kept, and the session could not be traced by it";
-    params.refuse("Policy", NO_SESSION_POLICY)?;
-    params.refuse("PolicyArns", NO_SESSION_POLICY)?;
-    params.refuse("Tags", NO_TAGS)?;
-    params.refuse("TransitiveTagKeys", NO_TAGS)?;
     params.refuse("SerialNumber", NO_MFA)?;
     params.refuse("TokenCode", NO_MFA)?;
     params.refuse("SourceIdentity", NO_IDENTITY)?;
@@ -91,14 +98,22 @@ async fn assume_role(call: &Call<'_>, mut params: Params) -> Result<Response, Ap
     }
     let session = take_session_name(&mut params)?;
     let seconds = params.integer("DurationSeconds", 900..=43200)?;
-    check_external_id(&mut params)?;
+    let external_id = take_external_id(&mut params)?;
+    // The service model bounds the policy of GetFederationToken only.
+    let passed = Passed::take(&mut params, None)?;
     params.finish()?;
 
     let chained = matches!(call.caller.kind, PrincipalKind::RoleSession { .. });
+    let inherited = Inherited::of_caller(call).await?;
+    let about = About::nothing()
+        .with("sts:RoleSessionName", Value::Text(session.as_str()))
+        .with_text("sts:ExternalId", external_id.as_deref());
+    let (about, tagged) = (passed.about(about), passed.tags_session(&inherited));
     let issued = Issued::new(call)?;
-    let role = call
+    let (role, record, size) = call
         .change(async || {
-            let role = permitted_role(call, &arn).await?;
+            let role = role::permitted(call, &arn, &about, tagged).await?;
+            let size = passed.check(call, &inherited).await?;
             let seconds = seconds.unwrap_or(3600);
             if chained && seconds > CHAINED_SECONDS {
                 return Err(ApiError::validation(
@@ -112,20 +127,26 @@ async fn assume_role(call: &Call<'_>, mut params: Params) -> Result<Response, Ap
             }
             let principal =
                 SessionPrincipal::Role { name: role.name.clone(), id: role.id, session: session.clone(), chained };
-            let record = issued.session(call, principal, seconds)?;
+            let record = issued.session(call, principal, seconds, &passed, &inherited)?;
             // The role must still be the one that was asked.
-            Ok((Change::new().unchanged(&role).insert(&record)?, (role, record.expires)))
+            Ok((Change::new().unchanged(&role).insert(&record)?, (role, record, size)))
         })
-        .await;
-    let (role, expires) = role?;
+        .await?;
     Ok(call.respond(|w| {
-        issued.write(w, expires);
+        issued.write(w, record.expires);
         w.element("AssumedRoleUser", |w| {
             w.text("AssumedRoleId", &format!("{}:{session}", role.id));
             let account = call.services.account;
             w.text("Arn", &format!("arn:aws:sts::{account}:assumed-role/{}/{session}", role.name));
         });
+        write_size(size, w);
     }))
+}
+
+fn write_size(size: Option<PackedSize>, w: &mut Writer) {
+    if let Some(size) = size {
+        size.write(w);
+    }
 }
 
 fn take_session_name(params: &mut Params) -> Result<SessionName, ApiError> {
@@ -147,10 +168,9 @@ fn take_session_name(params: &mut Params) -> Result<SessionName, ApiError> {
     })
 }
 
-/// Checks the form of an external id. A trust policy that asks for one has a condition and cannot be kept; where none
-/// asks, AWS does not look at it either.
-fn check_external_id(params: &mut Params) -> Result<(), ApiError> {
-    let Some(value) = params.optional("ExternalId") else { return Ok(()) };
+/// Takes an external id: what a third party says to prove for whom it acts. A trust policy asks for it, or nobody does.
+fn take_external_id(params: &mut Params) -> Result<Option<String>, ApiError> {
+    let Some(value) = params.optional("ExternalId") else { return Ok(None) };
     if !(2..=1224).contains(&value.len()) {
         return Err(params.invalid("ExternalId", &value, "must have length between 2 and 1224"));
     }
@@ -161,67 +181,7 @@ fn check_external_id(params: &mut Params) -> Result<(), ApiError> {
             r"must satisfy regular expression pattern: [\w+=,.@:\/-]*",
         ));
     }
-    Ok(())
-}
-
-/// The role, if its trust policy and the caller's own policies together let the caller assume it. A role that does not
-/// exist is refused in the same words.
-async fn permitted_role(call: &Call<'_>, arn: &Arn) -> Result<Versioned<Role>, ApiError> {
-    let refused = || call.denied("sts:AssumeRole", arn.as_str(), "");
-    let name = arn.resource().rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-    let role = call.services.records.get::<Role>(&name).await?;
-    let role = role.filter(|role| role_arn(call, role) == arn.as_str()).ok_or_else(refused)?;
-
-    let resource = policy::Resource::parse(arn.as_str())
-        .map_err(|error| ApiError::internal("a role's ARN cannot be read", &error))?;
-    let context = call.context(&NoContext);
-    let question = policy::Request::new("sts:AssumeRole", resource, &context);
-    let own = call.snapshot.opinions(&call.caller, &question);
-    if let Some(denial) = own.denial() {
-        return Err(call.denied("sts:AssumeRole", arn.as_str(), &denial.because("sts:AssumeRole")));
-    }
-    // What limits a caller whom a trust policy names: its account always; its boundary and session policies where a role is
-    // named, but not where the user or the one session is.
-    let limits = own.boundary && own.session;
-    let allowed = own.service_control
-        && match trust(call, &role)? {
-            TrustOutcome::AllowedSession(_) => true,
-            TrustOutcome::AllowedDirectly(_) => match call.caller.kind {
-                PrincipalKind::User { .. } => true,
-                PrincipalKind::RoleSession { .. } | PrincipalKind::FederatedUser { .. } => limits,
-            },
-            TrustOutcome::AllowedByAccount(_) => own.identity.is_some() && limits,
-            TrustOutcome::Denied(_) | TrustOutcome::NoMatch => false,
-        };
-    if allowed { Ok(role) } else { Err(refused()) }
-}
-
-/// What the role's trust policy says about the caller.
-fn trust(call: &Call<'_>, role: &Role) -> Result<TrustOutcome, ApiError> {
-    let policy = Policy::parse(&role.trust, Kind::Trust)
-        .map_err(|error| ApiError::internal("a trust policy that was accepted cannot be read", &error))?;
-    let policy = policy.bind_principals(|principal| match principal {
-        Principal::User { arn, .. } | Principal::Role { arn, .. } => {
-            let id = arn.parse().ok().and_then(|arn: Arn| role.trusted_ids.get(&arn));
-            // Nobody has the empty id: a name that was never resolved trusts nobody.
-            Some(id.map_or_else(Box::default, |id| id.as_str().into()))
-        }
-        _ => None,
-    });
-    let identity = match call.caller.kind {
-        // As on AWS, a federated user assumes no role.
-        PrincipalKind::FederatedUser { .. } => return Ok(TrustOutcome::NoMatch),
-        PrincipalKind::User { user, .. } => {
-            TrustIdentity::User { arn: user.arn.as_str(), unique_id: user.id.as_str() }
-        }
-        PrincipalKind::RoleSession { role, .. } => TrustIdentity::RoleSession {
-            arn: call.caller.arn.as_str(),
-            role_arn: role.arn.as_str(),
-            role_id: role.id.as_str(),
-        },
-    };
-    let principal = TrustPrincipal { partition: "aws", account: call.caller.account.as_str(), identity };
-    Ok(policy.evaluate_trust(&TrustRequest::new("sts:AssumeRole", principal, &call.context(&NoContext))))
+    Ok(Some(value))
 }
 
 /// GetSessionToken. Needs no permission.
@@ -235,16 +195,72 @@ async fn session_token(call: &Call<'_>, mut params: Params) -> Result<Response, 
     let issued = Issued::new(call)?;
     let expires = call
         .change(async || {
-            let found = call.services.records.get::<User>(&user.name.to_ascii_lowercase()).await?;
-            // Whoever was made under the name since is somebody else.
-            let user =
-                found.filter(|found| found.id == user.id).ok_or_else(crate::signed::invalid_client_token)?;
+            let user = current(call, user).await?;
             let principal = SessionPrincipal::User { name: user.name.clone(), id: user.id };
-            let record = issued.session(call, principal, seconds)?;
+            let record =
+                issued.session(call, principal, seconds, &Passed::default(), &Inherited::default())?;
             Ok((Change::new().unchanged(&user).insert(&record)?, record.expires))
         })
         .await?;
     Ok(call.respond(|w| issued.write(w, expires)))
+}
+
+/// GetFederationToken: credentials for somebody whom the calling user vouches for, and who may at most what both the user's
+/// policies and those that are passed allow.
+async fn federation_token(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
+    let name = take_federated_name(&mut params)?;
+    let seconds = params.integer("DurationSeconds", 900..=129_600)?.unwrap_or(43200);
+    let passed = Passed::take(&mut params, Some(2048))?;
+    params.finish()?;
+    let (PrincipalKind::User { user }, None) = (call.caller.kind, call.caller.session) else {
+        return Err(ApiError::access_denied("Cannot call GetFederationToken with session credentials"));
+    };
+    let account = call.services.account;
+    let arn = format!("arn:aws:sts::{account}:federated-user/{name}");
+    let (about, nothing) = (passed.about(About::nothing()), Inherited::default());
+    call.authorize("sts:GetFederationToken", &arn, &about)?;
+    if passed.tags_session(&nothing) {
+        call.authorize(role::TAG_SESSION, &arn, &about)?;
+    }
+    let size = passed.check(call, &nothing).await?;
+    let issued = Issued::new(call)?;
+    let expires = call
+        .change(async || {
+            let user = current(call, user).await?;
+            let principal =
+                SessionPrincipal::FederatedUser { user: user.name.clone(), id: user.id, name: name.clone() };
+            let record = issued.session(call, principal, seconds, &passed, &nothing)?;
+            Ok((Change::new().unchanged(&user).insert(&record)?, record.expires))
+        })
+        .await?;
+    Ok(call.respond(|w| {
+        issued.write(w, expires);
+        w.element("FederatedUser", |w| {
+            w.text("FederatedUserId", &format!("{account}:{name}"));
+            w.text("Arn", &arn);
+        });
+        write_size(size, w);
+    }))
+}
+
+fn take_federated_name(params: &mut Params) -> Result<String, ApiError> {
+    let name = params.required("Name")?;
+    let constraint = if name.len() < 2 {
+        "must have length greater than or equal to 2"
+    } else if name.len() > 32 {
+        "must have length less than or equal to 32"
+    } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)) {
+        r"must satisfy regular expression pattern: [\w+=,.@-]*"
+    } else {
+        return Ok(name);
+    };
+    Err(params.invalid("Name", &name, constraint))
+}
+
+/// The caller's record. Whoever was made under the name since is somebody else.
+async fn current(call: &Call<'_>, user: &::iam::User) -> Result<Versioned<User>, ApiError> {
+    let found = call.services.records.get::<User>(&user.name.to_ascii_lowercase()).await?;
+    found.filter(|found| found.id == user.id).ok_or_else(crate::signed::invalid_client_token)
 }
 
 /// Temporary credentials in the making; the secrets leave in the one answer.
@@ -268,12 +284,14 @@ impl Issued {
         call: &Call<'_>,
         principal: SessionPrincipal,
         seconds: i64,
+        passed: &Passed,
+        inherited: &Inherited,
     ) -> Result<Session, ApiError> {
         let record = [Session::PREFIX, self.id.as_str()].concat();
         let seal = |secret: &str| call.services.master_key.seal(&record, secret.as_bytes());
         // Whole seconds, as the answer shows them.
         let created = call.now.truncate_to_second();
-        Ok(Session {
+        let mut session = Session {
             id: self.id,
             principal,
             created,
@@ -283,7 +301,9 @@ impl Issued {
             policies: None,
             tags: BTreeMap::new(),
             transitive_tags: BTreeSet::new(),
-        })
+        };
+        passed.give(inherited, &mut session);
+        Ok(session)
     }
 
     fn write(&self, w: &mut Writer, expires: OffsetDateTime) {
