@@ -35,7 +35,6 @@ def users():
     refused("ValidationError", raw().create_user, UserName="a" * 65, says="1 validation error detected: Value '" + "a" * 65 + "' at 'userName' failed to satisfy constraint: Member must have length less than or equal to 64")
     refused("ValidationError", raw().create_user, says="Value null at 'userName'")
     refused("ValidationError", iam.create_user, UserName="u", Path="team", says="path")
-    refused("UnsupportedParameter", iam.create_user, UserName="u", PermissionsBoundary="arn:aws:iam::aws:policy/ReadOnlyAccess", says="PermissionsBoundary")
 
     names = [f"u{n:03}" for n in range(12)]
     for name in names:
@@ -126,10 +125,9 @@ def roles():
     refused("MalformedPolicyDocument", iam.create_role, RoleName="x", AssumeRolePolicyDocument=trust({"AWS": f"arn:aws:iam::{ACCOUNT}:role/Reader"}), says="Invalid principal")
     refused("MalformedPolicyDocument", iam.create_role, RoleName="x", AssumeRolePolicyDocument=trust({"AWS": "AIDAAAAAAAAAAAAAAAAAA"}), says="Invalid principal")
     refused("MalformedPolicyDocument", iam.create_role, RoleName="x", AssumeRolePolicyDocument=trust({"AWS": "*"}, Resource="*"), says="Has prohibited field Resource.")
-    refused("MalformedPolicyDocument", iam.create_role, RoleName="x", AssumeRolePolicyDocument=trust({"AWS": "*"}, Condition={"Bool": {"aws:SecureTransport": "true"}}), says="Condition")
+    refused("MalformedPolicyDocument", iam.create_role, RoleName="x", AssumeRolePolicyDocument=trust({"AWS": "*"}, Condition={"Booool": {"aws:SecureTransport": "true"}}), says="Syntax errors in policy.")
     refused("ValidationError", raw().create_role, RoleName="x", AssumeRolePolicyDocument=root, MaxSessionDuration=3599, says="greater than or equal to 3600")
     refused("ValidationError", raw().create_role, RoleName="x", AssumeRolePolicyDocument=root, MaxSessionDuration=43201, says="less than or equal to 43200")
-    refused("UnsupportedParameter", iam.create_role, RoleName="x", AssumeRolePolicyDocument=root, PermissionsBoundary="arn:aws:iam::aws:policy/ReadOnlyAccess")
     refused("LimitExceeded", iam.create_role, RoleName="x", AssumeRolePolicyDocument=trust({"AWS": [f"{n:012}" for n in range(200)]}), says="ACLSizePerRole")
 
     iam.update_role(RoleName="Reader", MaxSessionDuration=3600)
@@ -165,7 +163,7 @@ def policies():
     refused("EntityAlreadyExists", iam.create_policy, PolicyName="connect", PolicyDocument=connect, says="A policy called connect already exists. Duplicate names are not allowed.")
     refused("MalformedPolicyDocument", iam.create_policy, PolicyName="x", PolicyDocument="x", says="Syntax errors in policy.")
     refused("MalformedPolicyDocument", iam.create_policy, PolicyName="x", PolicyDocument=connect.replace("2012-10-17", "2008-10-17"), says="Policy document must be version 2012-10-17 or greater.")
-    refused("MalformedPolicyDocument", iam.create_policy, PolicyName="x", PolicyDocument=document({"Effect": "Allow", "Action": "rds-db:connect", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "true"}}}), says="Condition")
+    refused("MalformedPolicyDocument", iam.create_policy, PolicyName="x", PolicyDocument=document({"Effect": "Allow", "Action": "rds-db:connect", "Resource": "*", "Condition": {"Bool": "true"}}), says="Syntax errors in policy.")
     refused("LimitExceeded", iam.create_policy, PolicyName="x", PolicyDocument=allow("rds-db:connect", [f"arn:aws:rds-db:us-east-1:{ACCOUNT}:dbuser:*/u{n}" for n in range(120)]), says="PolicySize: 6144")
 
     short = f"arn:aws:iam:{ACCOUNT}:policy/x"
@@ -271,6 +269,59 @@ def policies():
     refused("LimitExceeded", iam.attach_user_policy, UserName="many", PolicyArn=made[10], says="Cannot exceed quota for PoliciesPerUser: 10")
 
 
+def boundaries():
+    limit, other = (iam.create_policy(PolicyName=name, PolicyDocument=allow("iam:Get*"))["Policy"]["Arn"] for name in ("Limit", "Other"))
+    aws = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    missing = f"arn:aws:iam::{ACCOUNT}:policy/none"
+    uses = lambda arn: iam.get_policy(PolicyArn=arn)["Policy"]["PermissionsBoundaryUsageCount"]
+    shown = lambda arn: {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn}
+    root = trust({"AWS": ACCOUNT})
+    for kind, more in (("user", {}), ("role", {"AssumeRolePolicyDocument": root})):
+        op = lambda verb, what="": getattr(iam, f"{verb}_{kind}{what}")
+        thing, who = kind.capitalize(), {f"{kind.capitalize()}Name": "bounded"}
+        answer = op("create")(PermissionsBoundary=limit, **who, **more)[thing]
+        assert answer["PermissionsBoundary"] == shown(limit), answer
+        assert op("get")(**who)[thing]["PermissionsBoundary"] == shown(limit)
+        listed = next(each for each in getattr(iam, f"list_{kind}s")()[f"{thing}s"] if each[f"{thing}Name"] == "bounded")
+        assert "PermissionsBoundary" not in listed, "lists leave it out"
+        assert uses(limit) == 1
+
+        for _ in range(2):
+            op("put", "_permissions_boundary")(PermissionsBoundary=other, **who)
+            assert (uses(limit), uses(other)) == (0, 1)
+        op("put", "_permissions_boundary")(PermissionsBoundary=aws, **who)
+        assert (uses(other), uses(aws)) == (0, 1) and op("get")(**who)[thing]["PermissionsBoundary"] == shown(aws)
+        op("delete", "_permissions_boundary")(**who)
+        assert uses(aws) == 0 and "PermissionsBoundary" not in op("get")(**who)[thing]
+        refused("NoSuchEntity", op("delete", "_permissions_boundary"), status=404, **who)
+
+        refused("NoSuchEntity", op("put", "_permissions_boundary"), PermissionsBoundary=missing, says=f"Scope ARN: {missing} does not exist or is not attachable.", **who)
+        refused("NoSuchEntity", op("put", "_permissions_boundary"), PermissionsBoundary=limit, says=f"The {kind} with name nobody cannot be found.", **{f"{thing}Name": "nobody"})
+        refused("NoSuchEntity", op("create"), PermissionsBoundary=missing, status=404, **{f"{thing}Name": "x"}, **more)
+        refused("NoSuchEntity", op("get"), **{f"{thing}Name": "x"})
+        refused("InvalidInput", op("put", "_permissions_boundary"), PermissionsBoundary=f"arn:aws:iam::{ACCOUNT}:role/bounded", **who)
+        refused("ValidationError", getattr(raw(), f"put_{kind}_permissions_boundary"), PermissionsBoundary="short", says="at 'permissionsBoundary'", **who)
+
+        # What is used as a boundary is not deleted; a user or role that goes gives it back.
+        op("put", "_permissions_boundary")(PermissionsBoundary=limit, **who)
+        refused("DeleteConflict", iam.delete_policy, PolicyArn=limit, status=409)
+        op("attach", "_policy")(PolicyArn=other, **who)
+        names = lambda **how: [each[f"{thing}Name"] for each in iam.list_entities_for_policy(**how)[f"Policy{thing}s"]]
+        assert names(PolicyArn=limit) == names(PolicyArn=limit, PolicyUsageFilter="PermissionsBoundary") == ["bounded"]
+        assert names(PolicyArn=limit, PolicyUsageFilter="PermissionsPolicy") == [] == names(PolicyArn=other, PolicyUsageFilter="PermissionsBoundary")
+        assert [p["PolicyName"] for p in iam.list_policies(PolicyUsageFilter="PermissionsBoundary")["Policies"]] == ["Limit"]
+        assert {"Limit", "Other"} <= {p["PolicyName"] for p in iam.list_policies(PolicyUsageFilter="PermissionsPolicy")["Policies"]}
+        op("detach", "_policy")(PolicyArn=other, **who)
+        if kind == "user":
+            iam.update_user(UserName="bounded", NewUserName="bound")
+            who = {"UserName": "bound"}
+            assert iam.get_user(**who)["User"]["PermissionsBoundary"] == shown(limit), "it goes with the user"
+        op("delete")(**who)
+        assert uses(limit) == 0
+    iam.delete_policy(PolicyArn=limit)
+    iam.delete_policy(PolicyArn=other)
+
+
 def keys():
     iam.create_user(UserName="keyed")
     key = iam.create_access_key(UserName="keyed")["AccessKey"]
@@ -330,7 +381,7 @@ def at_once():
     assert sum(each.exception() is None for each in made) == 2, "the quota holds"
 
 
-for part in (users, groups, roles, policies, keys, account, at_once):
+for part in (users, groups, roles, policies, boundaries, keys, account, at_once):
     part()
 
 # Nothing is served that was not called; simulate.py calls its own.

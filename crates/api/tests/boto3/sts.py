@@ -131,10 +131,9 @@ def assume():
     after = chained.assume_role(DurationSeconds=3600, **following)["Credentials"]
     assert client("sts", after).get_caller_identity()["Arn"].endswith(":assumed-role/Next/s2")
 
-    # What would narrow or mark the session is refused by its name.
+    # What would mark the session and is not kept is refused by its name.
     for more in (
-        {"Policy": allow("*")}, {"PolicyArns": [{"arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}]},
-        {"Tags": [{"Key": "a", "Value": "b"}]}, {"TransitiveTagKeys": ["a"]}, {"SourceIdentity": "me"},
+        {"SourceIdentity": "me"}, {"ProvidedContexts": [{"ProviderArn": "arn:aws:iam::aws:contextProvider/x", "ContextAssertion": "abcd"}]},
         {"SerialNumber": "arn:aws:iam::1:mfa/x", "TokenCode": "123456"},
     ):
         refused("UnsupportedParameter", mine.assume_role, status=400, says=next(iter(more)), **as_caller, **more)
