@@ -44,3 +44,24 @@ def allow(action, resource="*"):
 
 def trust(principal, **more):
     return document({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", **more})
+
+
+def statement(effect, action, resource="*", **condition):
+    """A statement; `StringEquals={"aws:username": "jane"}` is a condition."""
+    more = {"Condition": {operator.replace("__", ":"): keys for operator, keys in condition.items()}} if condition else {}
+    return {"Effect": effect, "Action": action, "Resource": resource, **more}
+
+
+def new_user(name, *policies, **more):
+    """A user with inline policies, and its access key."""
+    iam = client("iam")
+    iam.create_user(UserName=name, **more)
+    for number, policy in enumerate(policies):
+        iam.put_user_policy(UserName=name, PolicyName=f"p{number}", PolicyDocument=policy)
+    return iam.create_access_key(UserName=name)["AccessKey"]
+
+
+def with_headers(client, headers):
+    """The client, sending headers of the caller's making."""
+    client.meta.events.register("before-sign.*", lambda request, **_: [request.headers.add_header(*h) for h in headers.items()])
+    return client
