@@ -14,7 +14,10 @@ use support::Server;
 use time::OffsetDateTime;
 
 async fn run(script: &str) {
-    let server = Server::start(Vec::new()).await;
+    run_at(&Server::start(Vec::new()).await, script).await;
+}
+
+async fn run_at(server: &Server, script: &str) {
     let mut command = server.script(script);
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -100,4 +103,41 @@ async fn organize(server: &Server) {
         change = change.insert(&policy).unwrap();
     }
     server.commit(change).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_conditions_see_of_calls() {
+    run("conditions.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_are_kept_byte_for_byte() {
+    run("documents.py").await;
+}
+
+/// What no operation sets here: policies of the levels above the account.
+#[tokio::test(flavor = "multi_thread")]
+async fn service_control_policies_limit_everybody() {
+    let statement = |effect: &str, element: &str, actions: &str| {
+        format!(r#"{{"Effect": "{effect}", "{element}": {actions}, "Resource": "*"}}"#)
+    };
+    let server = Server::start(Vec::new()).await;
+    let all = [statement("Allow", "Action", r#""*""#), statement("Deny", "Action", r#""iam:CreateGroup""#)];
+    let not = [
+        statement("Allow", "NotAction", r#"["iam:ListGroups", "rds:*", "sts:AssumeRole"]"#),
+        r#"{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::*:role/app"}"#
+            .to_owned(),
+    ];
+    let mut change = Change::new();
+    for (level, statements) in [("root", all), ("unit", not)] {
+        let policy = ServiceControlPolicy {
+            level: level.to_owned(),
+            name: "limit".parse().unwrap(),
+            document: format!(r#"{{"Version": "2012-10-17", "Statement": [{}]}}"#, statements.join(", ")),
+            updated: OffsetDateTime::now_utc(),
+        };
+        change = change.insert(&policy).unwrap();
+    }
+    server.commit(change).await;
+    run_at(&server, "service_control.py").await;
 }

@@ -11,7 +11,8 @@
 
 mod support;
 
-use iam::Engine;
+use iam::{ConnectRequest, Decision, Engine, may_connect};
+use sigv4::Timestamp;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use store::records::{Cluster, ClusterStatus, EngineVersion, Instance, InstanceStatus, State, Wanted};
@@ -34,19 +35,43 @@ fn installed() -> Vec<EngineVersion> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn instances_clusters_groups_and_tags() {
+    converse("rds.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_conditions_see_of_calls_and_what_limits_logins() {
+    converse("rds_conditions.py").await;
+}
+
+/// Runs a script that asks for what no call does: `settle`, and `login` with a database, a user and a token.
+async fn converse(script: &str) {
     let server = Server::start(installed()).await;
-    let mut command = server.script("rds.py");
+    let mut command = server.script(script);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
     for line in from.lines() {
-        match line.unwrap().as_str() {
-            "settle" => {
+        let line = line.unwrap();
+        let words: Vec<&str> = line.split(' ').collect();
+        let answer = match words[..] {
+            ["settle"] => {
                 settle(&server.records).await;
-                to.write_all(b"settled\n").unwrap();
+                "settled".to_owned()
             }
-            said => println!("{said}"),
-        }
+            ["login", database, user, token] => {
+                let request = ConnectRequest { database, user, token, source_ip: None };
+                let now = Timestamp::from_unix(OffsetDateTime::now_utc().unix_timestamp());
+                match may_connect(&server.published.current(), now, &request) {
+                    Decision::Allowed(_) => "allowed".to_owned(),
+                    Decision::Refused(refused) => format!("{:?}", refused.reason),
+                }
+            }
+            _ => {
+                println!("{line}");
+                continue;
+            }
+        };
+        to.write_all(format!("{answer}\n").as_bytes()).unwrap();
     }
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -15,7 +15,7 @@ const ADMIN_SECRET: &str = "0123456789abcdefghijABCDEFGHIJ+/+/+/+/+/";
 /// A server over a store of its own, with an administrator.
 pub(crate) struct Server {
     pub(crate) records: Records,
-    published: Arc<Published>,
+    pub(crate) published: Arc<Published>,
     address: SocketAddr,
     folder: tempfile::TempDir,
 }
