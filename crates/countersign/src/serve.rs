@@ -221,6 +221,7 @@ fn ldap_identity(data_dir: &Path, address: SocketAddr, now: OffsetDateTime) -> a
     Ok(Identity::new(&certificate.cert_pem, certificate.key_pem.expose())?)
 }
 
+/// Serves with the address at the other end, which policies may ask about.
 async fn api_server(
     listener: TcpListener,
     router: axum::Router,
@@ -259,5 +260,34 @@ async fn sweep_sessions(
             () = tokio::time::sleep(EVERY) => {}
             _ = stopped.wait_for(|stop| *stop) => return Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::extract::ConnectInfo;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn the_api_is_served_with_the_peers_address() {
+        let whoami = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| format!("you are {}", peer.ip());
+        let router = axum::Router::new().route("/", get(whoami));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let served = tokio::spawn(api_server(listener, router, stopped));
+
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 10.1.2.3\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("you are 127.0.0.1"), "{answer}");
+        stop.send_replace(true);
+        served.await.unwrap().unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! AWS's own managed policies, as far as the services that are served here need them.
 //!
 //! Names, ARNs, ids and dates are AWS's. Where AWS's document goes on about other services, the document here is the part
-//! about RDS, IAM and STS; none has a condition.
+//! about RDS, IAM and STS.
 
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -54,7 +54,17 @@ const POLICIES: &[AwsManaged] = &[
         document: r#"{
     "Version": "2012-10-17",
     "Statement": [
-        {"Effect": "Allow", "Action": ["rds:*"], "Resource": "*"}
+        {"Effect": "Allow", "Action": ["rds:*"], "Resource": "*"},
+        {
+            "Effect": "Allow",
+            "Action": "iam:CreateServiceLinkedRole",
+            "Resource": "*",
+            "Condition": {
+                "StringLike": {
+                    "iam:AWSServiceName": ["rds.amazonaws.com", "rds.application-autoscaling.amazonaws.com"]
+                }
+            }
+        }
     ]
 }"#,
         created: datetime!(2015-02-06 18:40:52 UTC),

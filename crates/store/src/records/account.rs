@@ -18,8 +18,13 @@ pub struct Account {
 }
 
 impl Account {
-    /// The layout that this version writes and reads.
-    pub const FORMAT: u32 = 1;
+    /// The layout that this version writes.
+    ///
+    /// 2: users and roles have permissions boundaries and sessions have policies and tags. A version that knows 1 only would
+    /// leave them out of account, and allow more than they do.
+    pub const FORMAT: u32 = 2;
+    /// The layouts that this version reads.
+    pub const READ: std::ops::RangeInclusive<u32> = 1..=Self::FORMAT;
     /// The one key.
     pub const KEY: &'static str = "self";
 }
