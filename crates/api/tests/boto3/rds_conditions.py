@@ -60,6 +60,9 @@ for name, tag in (("r4", "aws:ResourceTag/team"), ("r4", "rds:db-tag/Team")):
     for other in ("rds:cluster-tag/team", "rds:req-tag/team", "aws:RequestTag/team"):
         assert not may(lambda: rds.stop_db_instance(DBInstanceIdentifier="r4"), statement("Allow", "rds:*", "*", StringEquals={other: "red"})), other
 assert may(lambda: rds.reboot_db_instance(DBInstanceIdentifier="r0"), statement("Allow", "rds:*", StringEquals={"rds:DatabaseEngine": "postgres"}, NumericEquals={"rds:StorageSize": "20"}))
+for name, value in (("rds:DatabaseClass", "db.t3.micro"), ("rds:DatabaseName", "app"), ("rds:DatabaseEngine", "postgres")):
+    describe = lambda: rds.describe_db_instances(DBInstanceIdentifier="r3")
+    assert may(describe, statement("Allow", "rds:*", StringEquals={name: value})) and not may(describe, statement("Allow", "rds:*", StringNotEquals={name: value})), name
 assert not may(lambda: rds.reboot_db_instance(DBInstanceIdentifier="r2"), statement("Allow", "rds:*", NumericLessThan={"rds:StorageSize": "100"}))
 
 # Tagging: who may set which, on what; a tag that is asked for is none that the thing has.
