@@ -119,6 +119,8 @@ pub enum TrustIdentity<'a> {
 pub enum TrustOutcome {
     /// No statement applies: refused.
     NoMatch,
+    /// Anybody is meant: enough within the role's account, and nobody's own limits are lifted by it.
+    AllowedToAnyone(StatementRef),
     /// The principal itself is named. Within the role's account that is enough; a caller of another account also
     /// needs its own identity policies to allow.
     AllowedDirectly(StatementRef),
@@ -135,6 +137,7 @@ pub enum TrustOutcome {
 enum Reach {
     No,
     Account,
+    Anyone,
     /// The user; the role, and with it every session of it.
     Itself,
     /// The one session.
@@ -161,7 +164,7 @@ impl Policy {
             let reach = match negated {
                 false => names().map(|name| name.reach(caller)).max().unwrap_or(Reach::No),
                 true if caller.is_spared_by(names) => Reach::No,
-                true => Reach::Itself,
+                true => Reach::Anyone,
             };
             if reach == Reach::No || !self.conditions_apply(statement, request.context) {
                 continue;
@@ -175,6 +178,7 @@ impl Policy {
                 outcome = match reach {
                     Reach::No => outcome,
                     Reach::Account => TrustOutcome::AllowedByAccount(here),
+                    Reach::Anyone => TrustOutcome::AllowedToAnyone(here),
                     Reach::Itself => TrustOutcome::AllowedDirectly(here),
                     Reach::Session => TrustOutcome::AllowedSession(here),
                 };
@@ -258,7 +262,7 @@ impl Principal {
             None => name == arn,
         };
         let itself = match (self, caller.identity) {
-            (Self::Anyone, _) => true,
+            (Self::Anyone, _) => return Reach::Anyone,
             (Self::Account { account, partition }, _) => {
                 let same_partition = partition.as_deref().is_none_or(|p| p == caller.partition);
                 return if account.as_ref() == caller.account && same_partition {

@@ -51,6 +51,7 @@ fn ask(policy: &Policy, principal: TrustPrincipal<'_>) -> &'static str {
         TrustOutcome::NoMatch => "no match",
         TrustOutcome::AllowedSession(_) => "session",
         TrustOutcome::AllowedDirectly(_) => "directly",
+        TrustOutcome::AllowedToAnyone(_) => "anyone",
         TrustOutcome::AllowedByAccount(_) => "by account",
         TrustOutcome::Denied(_) => "denied",
     }
@@ -152,8 +153,8 @@ fn a_named_principal_is_allowed_directly_and_an_account_by_its_policies() {
 fn a_star_is_anyone_and_a_service_is_nobody_here() {
     for star in [json!("*"), json!({"AWS": "*"})] {
         let star = trusting(allow(star));
-        assert_eq!(ask(&star, JANE), "directly");
-        assert_eq!(ask(&star, TrustPrincipal { account: "210987654321", ..SESSION }), "directly");
+        assert_eq!(ask(&star, JANE), "anyone");
+        assert_eq!(ask(&star, TrustPrincipal { account: "210987654321", ..SESSION }), "anyone");
     }
     let service =
         trusting(allow(json!({"Service": "ec2.amazonaws.com", "Federated": "accounts.google.com"})));
@@ -165,7 +166,7 @@ fn the_action_must_match_too() {
     let policy = trusting(
         json!({"Effect": "Allow", "Principal": "*", "Action": ["sts:TagSession", "sts:assumerole"]}),
     );
-    assert_eq!(ask(&policy, JANE), "directly");
+    assert_eq!(ask(&policy, JANE), "anyone");
     let other = TrustRequest::new("sts:AssumeRoleWithSAML", JANE, &NoContext);
     assert_eq!(policy.evaluate_trust(&other), TrustOutcome::NoMatch);
 }
@@ -188,12 +189,12 @@ fn not_principal_spares_only_the_whole_chain() {
     let (account, user) = ("arn:aws:iam::123456789012:root", "arn:aws:iam::123456789012:user/team/jane");
     let (role, session) =
         ("arn:aws:iam::123456789012:role/apps/App", "arn:aws:sts::123456789012:assumed-role/App/web-1");
-    assert_eq!(ask(&except(json!([account, user])), JANE), "directly");
+    assert_eq!(ask(&except(json!([account, user])), JANE), "anyone");
     assert_eq!(ask(&except(json!([account])), JANE), "denied");
     assert_eq!(ask(&except(json!([user])), JANE), "denied");
-    assert_eq!(ask(&except(json!([account, role, session])), SESSION), "directly");
+    assert_eq!(ask(&except(json!([account, role, session])), SESSION), "anyone");
     assert_eq!(ask(&except(json!([account, role])), SESSION), "denied");
-    assert_eq!(ask(&except(json!(["*"])), SESSION), "directly");
+    assert_eq!(ask(&except(json!(["*"])), SESSION), "anyone");
 }
 
 #[test]

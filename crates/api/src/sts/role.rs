@@ -71,8 +71,8 @@ fn authorize(
 }
 
 /// What both say together. An explicit Deny of either side wins, and service control must allow. Where the trust policy names
-/// the account, the caller's own policies must allow as well. Where it names a role, what limits the role goes on limiting
-/// its sessions; where it names the user or the one session, an Allow that is missing among the caller's own is not missed.
+/// the account, the caller's own policies must allow as well. Where it names a role, or anybody, the caller's limits stay;
+/// where it names the user or the one session, an Allow that is missing among the caller's own is not missed.
 ///
 /// An error without a reason is what a caller is told whom the role does not trust, or who has to be told as little.
 fn decide<'s>(
@@ -89,7 +89,7 @@ fn decide<'s>(
         (TrustOutcome::AllowedByAccount(_), _) => true,
         (TrustOutcome::AllowedSession(_), _)
         | (TrustOutcome::AllowedDirectly(_), PrincipalKind::User { .. }) => false,
-        (TrustOutcome::AllowedDirectly(_), _) => true,
+        (TrustOutcome::AllowedDirectly(_) | TrustOutcome::AllowedToAnyone(_), _) => true,
     };
     let missing = |kind| Err(Some(Denial::Implicit(kind)));
     if !own.service_control {
