@@ -9,6 +9,7 @@ mod doors;
 mod env;
 mod logging;
 mod pam;
+mod policy;
 mod serve;
 mod status;
 
@@ -46,6 +47,8 @@ enum Command {
     Demo(demo::Arguments),
     /// The PAM module that PostgreSQL asks through
     Pam(pam::Arguments),
+    /// Checks, writes and explains IAM policies
+    Policy(policy::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +60,10 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Pam(arguments) => pam::run(&arguments),
+        Command::Policy(arguments) => match policy::run(&arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
