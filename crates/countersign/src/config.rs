@@ -352,6 +352,18 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_is_set_in_the_file_and_taken_back_by_its_flag() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("countersign.toml");
+        std::fs::write(&path, "source-ip = true\n").unwrap();
+        let path = path.to_str().unwrap();
+        assert!(!settle(&[]).unwrap().source_ip && settle(&["--source-ip"]).unwrap().source_ip);
+        assert!(settle(&["--config", path]).unwrap().source_ip);
+        assert!(!settle(&["--config", path, "--source-ip=false"]).unwrap().source_ip);
+        assert!(settle(&["--source-ip=maybe"]).is_err());
+    }
+
+    #[test]
     fn wrong_settings_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("countersign.toml");

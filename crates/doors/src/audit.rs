@@ -164,3 +164,36 @@ impl<'a> Record<'a> {
         if self.reason.is_some() { event!(warn, "login refused") } else { event!(info, "login allowed") }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::DoorKind;
+    use iam::{DecidedBy, Reason, Refused};
+
+    #[test]
+    fn what_policies_refuse_says_which_of_them() {
+        let login = Login { database: "db-1", user: "u", token: "", client: None, door: DoorKind::Pam };
+        let statement = DecidedBy { policy: "limit", statement: 1, sid: Some("No") };
+        for (denial, expected) in [
+            (Denial::Implicit(PolicyType::Session), [None, Some("session policy")]),
+            (
+                Denial::Explicit(PolicyType::Boundary, statement),
+                [Some("limit statement 2 (No)"), Some("permissions boundary")],
+            ),
+            (Denial::Unreadable { policy: "broken", reason: "why" }, [Some("broken"), None]),
+        ] {
+            let refused = Refused {
+                reason: denial.into(),
+                principal: None,
+                key: None,
+                denial: Some(denial),
+                revision: 1,
+            };
+            let record = Record::new(OffsetDateTime::UNIX_EPOCH, 1, &login, &Decision::Refused(refused));
+            assert_eq!([record.decided_by.as_deref(), record.policy_type], expected, "{denial:?}");
+            let unreadable = record.reason == Some(Reason::UnreadablePolicy.as_str());
+            assert_eq!(record.detail.unwrap().ends_with(": why"), unreadable);
+        }
+    }
+}

@@ -270,10 +270,10 @@ impl Control {
             }
             (true, false, true) => {
                 "a policy asks for `aws:SourceIp`: at a login that is the client's address, here it is absent; give one \
-                 with --context aws:SourceIp=ADDRESS"
+                 with `--context aws:SourceIp=ADDRESS`"
             }
             (true, true, false) => {
-                "`aws:SourceIp` was given, but a login does not have it: the server runs without --source-ip"
+                "`aws:SourceIp` was given, but a login does not have it: the server runs without `--source-ip`"
             }
             _ => return None,
         };

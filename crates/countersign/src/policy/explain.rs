@@ -145,12 +145,17 @@ impl Page {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 
-    /// A label and words behind it, broken at spaces, the lines below each other.
+    /// A label and words behind it, broken at spaces that are not in backticks, the lines below each other.
     fn words(&mut self, indent: usize, label: &str, label_width: usize, words: &str) {
         let start = indent + label_width;
         let mut line = format!("{:indent$}{label:label_width$}", "");
         let mut column = start;
-        for (index, word) in words.split(' ').enumerate() {
+        let mut quoted = false;
+        let words = words.split(|c: char| {
+            quoted ^= c == '`';
+            c == ' ' && !quoted
+        });
+        for (index, word) in words.enumerate() {
             let width = word.chars().count();
             if index > 0 && column + 1 + width > WIDTH {
                 self.line(line.trim_end());
@@ -283,8 +288,18 @@ impl Page {
             true => vec![cut(&list.items).join(", ")],
             false => cut(&list.items),
         };
+        // An ARN is long: where one does not fit beside the label, all stand below it.
+        let wide = |line: &String| !line.contains(' ') && 6 + LABEL + line.chars().count() > WIDTH;
+        let below = lines.iter().any(wide);
+        if below {
+            self.words(6, &list.element, 0, "");
+        }
         for (index, items) in lines.iter().enumerate() {
-            self.words(6, if index == 0 { &list.element } else { "" }, LABEL, items);
+            match (below, index) {
+                (true, _) => self.words(8, "", 0, items),
+                (false, 0) => self.words(6, &list.element, LABEL, items),
+                (false, _) => self.words(6, "", LABEL, items),
+            }
         }
         for key in &list.without_value {
             self.words(6, "without value", LABEL, &format!("${{{key}}}"));
