@@ -126,7 +126,7 @@ fn list(arguments: &List) -> anyhow::Result<()> {
     let (level, name) = (width(|p| &p.level).max("level".len()), width(|p| &p.name));
     writeln!(out, "{:level$}  {:name$}  updated", "level", "policy")?;
     for policy in &policies {
-        let updated = policy.updated.format(&Rfc3339)?;
+        let updated = policy.updated.replace_nanosecond(0)?.format(&Rfc3339)?;
         writeln!(out, "{:level$}  {:name$}  {updated}", policy.level, policy.name)?;
     }
     Ok(())
