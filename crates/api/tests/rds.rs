@@ -7,6 +7,7 @@
     clippy::print_stdout,
     reason = "a test says so by panicking"
 )]
+#![allow(dead_code, reason = "each test takes what it needs of `support`")]
 
 mod support;
 

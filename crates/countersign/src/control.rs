@@ -61,6 +61,8 @@ pub(crate) struct Status {
     pub(crate) engines: Vec<String>,
     pub(crate) revision: u64,
     pub(crate) databases: Vec<DatabaseStatus>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) clusters: Vec<ClusterStatus>,
 }
 
 /// The state of a database instance.
@@ -70,11 +72,23 @@ pub(crate) struct DatabaseStatus {
     pub(crate) region: String,
     pub(crate) engine: String,
     pub(crate) endpoint: String,
+    /// What policies name: the cluster's for an instance in a cluster.
     pub(crate) resource_id: String,
+    /// The instance's own, where policies name the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) instance_resource_id: Option<String>,
     pub(crate) iam_authentication: bool,
     pub(crate) status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<String>,
+}
+
+/// A cluster, with or without instances.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct ClusterStatus {
+    pub(crate) identifier: String,
+    pub(crate) region: String,
+    pub(crate) resource_id: String,
 }
 
 /// The metrics, in Prometheus's text format.
@@ -164,11 +178,13 @@ impl Control {
                     instance.port
                 ),
                 resource_id: resource_id.to_string(),
+                instance_resource_id: cluster.as_ref().map(|_| instance.resource_id.to_string()),
                 iam_authentication,
                 status: status.as_ref().map_or("unknown", |status| status.state.as_str()).to_owned(),
                 message: status.and_then(|status| status.record.message),
             });
         }
+        let clusters = self.records.list::<Cluster>("").await?;
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             endpoint: format!("http://{}", self.address),
@@ -178,6 +194,14 @@ impl Control {
             engines: self.engine_versions.iter().map(|v| format!("{} {}", v.engine, v.version)).collect(),
             revision: self.published.current().revision(),
             databases,
+            clusters: clusters
+                .into_iter()
+                .map(|cluster| ClusterStatus {
+                    region: cluster.region.to_string(),
+                    resource_id: cluster.resource_id.to_string(),
+                    identifier: cluster.identifier.clone(),
+                })
+                .collect(),
         })
     }
 }

@@ -36,10 +36,13 @@ fn world(principals: u32) -> (Snapshot, ResourceId) {
     let endpoints = Naming::new(account, None).endpoints(None, &["mydb"], &region, 5432);
     editor.put_database(Database::new(id.clone(), region, account, true, endpoints));
     let document = format!(
-        r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "rds-db:connect", "Resource": "arn:aws:rds-db:us-east-1:123456789012:dbuser:{id}/jane"}}}}"#
+        r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "rds-db:connect",
+            "Resource": "arn:aws:rds-db:us-east-1:123456789012:dbuser:{id}/${{aws:PrincipalTag/dbuser}}",
+            "Condition": {{"Bool": {{"aws:SecureTransport": "true"}}}}}}}}"#
     );
     let arn: iam::Arn = "arn:aws:iam::123456789012:policy/connect".parse().unwrap();
     editor.put_policy(arn.clone(), NamedPolicy::compile(arn.as_str(), &document, policy::Kind::Managed));
+    let tags: iam::Tags = [("dbuser", "jane")].into_iter().collect();
     let policies = Policies { managed: Box::new([arn]), inline: Box::default() };
     for number in 0..principals {
         let name: std::sync::Arc<str> = format!("user{number}").into();
@@ -52,7 +55,7 @@ fn world(principals: u32) -> (Snapshot, ResourceId) {
                 policies: policies.clone(),
                 groups: Box::default(),
                 boundary: None,
-                tags: iam::Tags::default(),
+                tags: tags.clone(),
             },
         );
         editor.put_credential(Credential {
@@ -66,10 +69,7 @@ fn world(principals: u32) -> (Snapshot, ResourceId) {
     }
     let role_id = UniqueId::generate(IdKind::Role, &[3; 17]);
     let role_arn = "arn:aws:iam::123456789012:role/reader".parse().unwrap();
-    editor.put_role(
-        "reader",
-        Role { arn: role_arn, id: role_id, policies, boundary: None, tags: iam::Tags::default() },
-    );
+    editor.put_role("reader", Role { arn: role_arn, id: role_id, policies, boundary: None, tags });
     editor.put_credential(Credential {
         id: AccessKeyId::generate(KeyKind::Temporary, &[2; 16]),
         secret: secret(),

@@ -108,6 +108,8 @@ pub enum Source<'s> {
     Session,
     /// A level above the account.
     Level(&'s str),
+    /// The question itself: it is asked what would be if there were such a policy.
+    Question,
 }
 
 /// A policy that has a say, and why it has.
@@ -158,6 +160,60 @@ impl<'s> Opinions<'s> {
     }
 }
 
+/// What an Allow of an identity policy is held to. Of each that there is a policy must allow as well.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// How many levels of service control there are.
+    pub service_control: usize,
+    /// Whether there is a permissions boundary.
+    pub boundary: bool,
+    /// Whether there are session policies, or would have to be.
+    pub session: bool,
+}
+
+/// One question, put to policies one after the other. Those of a level of service control come together; else the order
+/// only says which of many is named.
+pub struct Inquiry<'s, 'q> {
+    request: &'q Request<'q>,
+    limits: Limits,
+    opinions: Opinions<'s>,
+    levels: Levels<'s>,
+}
+
+impl<'s, 'q> Inquiry<'s, 'q> {
+    /// A question that nobody has been asked yet.
+    pub fn new(request: &'q Request<'q>, limits: Limits) -> Self {
+        let opinions = Opinions {
+            denial: None,
+            identity: None,
+            service_control: false,
+            boundary: !limits.boundary,
+            session: !limits.session,
+        };
+        Self { request, limits, opinions, levels: Levels::default() }
+    }
+
+    /// Asks one more policy.
+    pub fn ask(&mut self, consulted: &Consulted<'s>) {
+        let opinions = &mut self.opinions;
+        match ask(consulted, self.request) {
+            Ok(None) => {}
+            Ok(Some(statement)) => match consulted.kind {
+                PolicyType::ServiceControl => self.levels.allowed_by(consulted.source),
+                PolicyType::Identity => opinions.identity = opinions.identity.or(Some(statement)),
+                PolicyType::Boundary => opinions.boundary = true,
+                PolicyType::Session => opinions.session = true,
+            },
+            Err(denies) => opinions.denial = opinions.denial.or(Some(denies)),
+        }
+    }
+
+    /// What they said together.
+    pub fn opinions(self) -> Opinions<'s> {
+        Opinions { service_control: self.levels.count == self.limits.service_control, ..self.opinions }
+    }
+}
+
 impl Snapshot {
     /// Whether the principal may do what is requested. Allocates nothing and takes no lock.
     pub fn authorize<'s>(&'s self, principal: &Principal<'s>, request: &Request<'_>) -> Authorization<'s> {
@@ -166,38 +222,29 @@ impl Snapshot {
 
     /// What each kind of policy says to what is requested.
     pub fn opinions<'s>(&'s self, principal: &Principal<'s>, request: &Request<'_>) -> Opinions<'s> {
-        let mut denial = None;
-        let mut identity = None;
-        let mut levels = Levels::default();
-        let mut boundary = principal.boundary().is_none();
-        let mut session = match principal.kind {
-            PrincipalKind::FederatedUser { .. } => false,
+        let mut inquiry = Inquiry::new(request, self.limits(principal));
+        self.consult(principal, &mut |consulted| inquiry.ask(&consulted));
+        inquiry.opinions()
+    }
+
+    /// What the principal is held to.
+    pub fn limits(&self, principal: &Principal<'_>) -> Limits {
+        let session = match principal.kind {
+            PrincipalKind::FederatedUser { .. } => true,
             PrincipalKind::User { .. } | PrincipalKind::RoleSession { .. } => {
-                principal.session.is_none_or(|session| session.policies.is_none())
+                principal.session.is_some_and(|session| session.policies.is_some())
             }
         };
-        self.consult(principal, &mut |consulted| match ask(&consulted, request) {
-            Ok(None) => {}
-            Ok(Some(statement)) => match consulted.kind {
-                PolicyType::ServiceControl => levels.allowed_by(consulted.source),
-                PolicyType::Identity => identity = identity.or(Some(statement)),
-                PolicyType::Boundary => boundary = true,
-                PolicyType::Session => session = true,
-            },
-            Err(denies) => denial = denial.or(Some(denies)),
-        });
-        let service_control = levels.count == self.service_control().len();
-        Opinions { denial, identity, service_control, boundary, session }
+        Limits {
+            service_control: self.service_control().len(),
+            boundary: principal.boundary().is_some(),
+            session,
+        }
     }
 
     /// Shows `visit` every policy that has a say in what the principal does, in the order of the decision.
     pub fn consult<'s>(&'s self, principal: &Principal<'s>, visit: &mut impl FnMut(Consulted<'s>)) {
-        for level in self.service_control() {
-            for policy in &level.policies {
-                let (kind, source) = (PolicyType::ServiceControl, Source::Level(&level.name));
-                visit(Consulted { kind, source, policy: Ok(policy), managed: false });
-            }
-        }
+        self.levels(visit);
         match principal.kind {
             PrincipalKind::User { user } | PrincipalKind::FederatedUser { user, .. } => {
                 self.attached(&user.policies, PolicyType::Identity, Source::User(user), visit);
@@ -229,6 +276,21 @@ impl Snapshot {
         }
         if let Some(policies) = principal.session.and_then(|session| session.policies.as_ref()) {
             self.attached(policies, PolicyType::Session, Source::Session, visit);
+        }
+    }
+
+    /// The same for whoever is in the group and has nothing else.
+    pub fn consult_group<'s>(&'s self, group: &'s Group, visit: &mut impl FnMut(Consulted<'s>)) {
+        self.levels(visit);
+        self.attached(&group.policies, PolicyType::Identity, Source::Group(group), visit);
+    }
+
+    fn levels<'s>(&'s self, visit: &mut impl FnMut(Consulted<'s>)) {
+        for level in self.service_control() {
+            for policy in &level.policies {
+                let (kind, source) = (PolicyType::ServiceControl, Source::Level(&level.name));
+                visit(Consulted { kind, source, policy: Ok(policy), managed: false });
+            }
         }
     }
 

@@ -5,7 +5,6 @@
 //! decision asks it: the explanation cannot tell another story than the decision.
 
 use crate::authorize::{Authorization, Consulted, DecidedBy, Denial, PolicyType, Source, ask};
-use crate::principal::PrincipalKind;
 use crate::{Principal, Snapshot};
 use policy::{Key, Request, StatementReport, Values};
 use std::collections::BTreeMap;
@@ -91,7 +90,9 @@ impl Snapshot {
             let statements = policy.map(|policy| policy.explain(request)).unwrap_or_default();
             let level = match consulted.source {
                 Source::Level(level) => Some(level),
-                Source::User(_) | Source::Group(_) | Source::Role(_) | Source::Session => None,
+                Source::User(_) | Source::Group(_) | Source::Role(_) | Source::Session | Source::Question => {
+                    None
+                }
             };
             if let Some(of_type) = types.iter_mut().find(|t| t.kind == consulted.kind && t.level == level) {
                 of_type.says = of_type.says.and(says);
@@ -116,11 +117,10 @@ impl Snapshot {
         if types.is_empty() {
             types.push(of_type(PolicyType::ServiceControl, None, Says::NoLimit));
         }
-        let federated = matches!(principal.kind, PrincipalKind::FederatedUser { .. });
-        let passed = principal.session.is_some_and(|session| session.policies.is_some());
+        let limits = self.limits(principal);
         types.push(of_type(PolicyType::Identity, None, Says::Nothing));
-        types.push(of_type(PolicyType::Boundary, None, limited(principal.boundary().is_some())));
-        types.push(of_type(PolicyType::Session, None, limited(federated || passed)));
+        types.push(of_type(PolicyType::Boundary, None, limited(limits.boundary)));
+        types.push(of_type(PolicyType::Session, None, limited(limits.session)));
         types
     }
 }

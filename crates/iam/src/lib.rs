@@ -21,7 +21,9 @@ mod shards;
 mod snapshot;
 
 pub use arn::{Arn, ArnError};
-pub use authorize::{Authorization, Consulted, DecidedBy, Denial, Opinions, PolicyType, Source};
+pub use authorize::{
+    Authorization, Consulted, DecidedBy, Denial, Inquiry, Limits, Opinions, PolicyType, Source,
+};
 pub use aws_managed::{AwsManaged, aws_managed};
 pub use connect::{CONNECT_ACTION, ConnectRequest, explain_connect, login_context, may_connect};
 pub use context::{RequestContext, Tags};

@@ -41,7 +41,11 @@ fn neither_an_allowed_nor_a_refused_login_allocates() {
     let key = AccessKeyId::generate(KeyKind::LongTerm, &[1; 16]);
     let secret = || SecretKey::from_bytes(b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
     let document = format!(
-        r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "rds-db:connect", "Resource": "arn:aws:rds-db:us-east-1:123456789012:dbuser:{id}/jane"}}}}"#
+        r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "rds-db:connect",
+            "Resource": "arn:aws:rds-db:us-east-1:123456789012:dbuser:{id}/${{aws:username}}",
+            "Condition": {{"DateGreaterThan": {{"aws:CurrentTime": "2025"}}, "StringLike": {{"aws:CurrentTime": "202*"}},
+                "StringEqualsIgnoreCase": {{"aws:PrincipalTag/team": "Blue"}}, "NotIpAddress": {{"aws:SourceIp": "10.0.0.0/8"}},
+                "ArnLike": {{"aws:PrincipalArn": "arn:aws:iam::*:user/${{aws:username}}"}}}}}}}}"#
     );
     let mut editor = Snapshot::new(account).edit();
     let endpoints = Naming::new(account, None).endpoints(None, &["mydb"], &region, 5432);
@@ -58,7 +62,7 @@ fn neither_an_allowed_nor_a_refused_login_allocates() {
             },
             groups: Box::default(),
             boundary: None,
-            tags: iam::Tags::default(),
+            tags: [("team", "BLUE")].into_iter().collect(),
         },
     );
     editor.put_credential(Credential {

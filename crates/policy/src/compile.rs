@@ -26,6 +26,8 @@ pub struct Policy {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Statement {
     pub(crate) effect: Effect,
+    /// What the actions may be, roughly.
+    pub(crate) sketch: Sketch,
     pub(crate) actions: Listed,
     pub(crate) scope: Scope,
     /// The tests, all of which must hold.
@@ -40,6 +42,61 @@ pub(crate) struct Statement {
 pub(crate) struct Listed {
     pub(crate) negated: bool,
     pub(crate) range: Range,
+}
+
+/// A set of actions that may hold more than was put in: most statements of most policies are about something else, and one
+/// look tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sketch {
+    /// Actions without wildcards, by a bit of their hash.
+    names: u64,
+    /// The vendors of the others.
+    vendors: u64,
+}
+
+impl Sketch {
+    const ANYTHING: Self = Self { names: u64::MAX, vendors: u64::MAX };
+
+    /// Of the action of a request, in lower case: looked for by its name and by its vendor.
+    pub(crate) fn of_request(action: &[u8]) -> Self {
+        let vendor = action.iter().position(|&byte| byte == b':').and_then(|colon| action.get(..colon));
+        Self { names: bit(action), vendors: vendor.map_or(0, bit) }
+    }
+
+    fn of_pattern(action: &str) -> Self {
+        let action = action.to_ascii_lowercase();
+        let whole = Self::of_request(action.as_bytes());
+        match (action.find(['*', '?']), action.find(':')) {
+            (None, _) => Self { vendors: 0, ..whole },
+            (Some(wildcard), Some(colon)) if colon < wildcard => Self { names: 0, ..whole },
+            _ => Self::ANYTHING,
+        }
+    }
+
+    fn of_patterns(actions: &List) -> Self {
+        if actions.negated {
+            return Self::ANYTHING;
+        }
+        let each = actions.items.iter().map(|action| Self::of_pattern(&action.value));
+        each.fold(Self { names: 0, vendors: 0 }, |all, one| Self {
+            names: all.names | one.names,
+            vendors: all.vendors | one.vendors,
+        })
+    }
+
+    #[inline]
+    pub(crate) fn may_have(self, request: Self) -> bool {
+        (self.names & request.names) | (self.vendors & request.vendors) != 0
+    }
+}
+
+/// One of 64 bits, from the length of a text and what it begins and ends with.
+fn bit(text: &[u8]) -> u64 {
+    let word = |part: Option<&[u8; 8]>| part.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let short = || text.iter().fold(0, |word: u64, byte| word << 8 | u64::from(*byte));
+    let (head, tail) = (word(text.first_chunk()), word(text.last_chunk()));
+    let mixed = if text.len() < 8 { short() } else { head ^ tail.rotate_left(29) ^ text.len() as u64 };
+    1 << (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -171,6 +228,7 @@ impl Compiler {
         let sid = statement.sid.as_ref().filter(|sid| !sid.value.is_empty());
         Ok(Statement {
             effect: statement.effect,
+            sketch: Sketch::of_patterns(actions),
             actions: Listed { negated: actions.negated, range },
             scope,
             conditions: self.conditions(statement)?,

@@ -318,6 +318,10 @@ impl ConditionTest {
             }
             .into();
         }
+        if expected.is_empty() {
+            // Nothing to compare with: no value matches, whatever it is.
+            return test.is_negated().into();
+        }
         let values = found.as_slice();
         // Which of many values an operator for one was meant for is not known.
         if self.unreadable || (quantifier.is_none() && values.len() > 1) {
@@ -490,7 +494,7 @@ fn is_base64(text: &str) -> bool {
     };
     let Some((digits, _)) = bytes.split_at_checked(bytes.len() - padding) else { return false };
     let last = digits.last().and_then(digit).unwrap_or(0);
-    bytes.len() % 4 == 0 && digits.iter().all(|byte| digit(byte).is_some()) && last & spare == 0
+    bytes.len().is_multiple_of(4) && digits.iter().all(|byte| digit(byte).is_some()) && last & spare == 0
 }
 
 #[cfg(test)]

@@ -177,16 +177,19 @@ impl Write for Room {
 pub struct Key<'k> {
     name: &'k str,
     global: Option<Global>,
+    tag: Option<&'k str>,
 }
 
 impl<'k> Key<'k> {
     /// A key from its name, in any case.
     pub fn new(name: &'k str) -> Self {
-        Self { name, global: Global::named(name) }
+        let tag = name.split_once('/').map(|(_, tag)| tag);
+        Self { name, global: Global::named(name), tag }
     }
 
-    pub(crate) fn known(name: &'k str, global: Option<Global>) -> Self {
-        Self { name, global }
+    /// The same, with what is known of it already.
+    pub(crate) fn known(name: &'k str, global: Option<Global>, tag: Option<&'k str>) -> Self {
+        Self { name, global, tag }
     }
 
     /// The name as the policy has it.
@@ -201,7 +204,7 @@ impl<'k> Key<'k> {
 
     /// What follows the first slash: the `team` of `aws:PrincipalTag/team`.
     pub fn tag(&self) -> Option<&'k str> {
-        self.name.split_once('/').map(|(_, tag)| tag)
+        self.tag
     }
 
     /// Whether it has the name, whatever the case.

@@ -6,11 +6,11 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use crate::compile::{Policy, Range, Scope, Statement};
+use crate::compile::{Policy, Range, Scope, Sketch, Statement};
 use crate::condition::Truth;
 use crate::context::Context;
 use crate::document::Effect;
-use crate::pattern::{Match, ResourcePattern};
+use crate::pattern::{Match, Pattern, ResourcePattern};
 use crate::trust::Principal;
 
 /// What is asked: may this action be done to this resource?
@@ -23,12 +23,28 @@ pub struct Request<'a> {
     pub resource: Resource<'a>,
     /// What conditions and variables are about.
     pub context: &'a dyn Context,
+    /// Whether the action is in lower case already.
+    lower: bool,
+    sketch: Sketch,
 }
 
 impl<'a> Request<'a> {
     /// A request for `action` on `resource`.
     pub fn new(action: &'a str, resource: Resource<'a>, context: &'a dyn Context) -> Self {
-        Self { action, resource, context }
+        let lower = !action.bytes().any(|byte| byte.is_ascii_uppercase());
+        let sketch = match lower {
+            true => Sketch::of_request(action.as_bytes()),
+            false => Sketch::of_request(&ActionBuffer::default().fold(action)),
+        };
+        Self { action, resource, context, lower, sketch }
+    }
+
+    /// The action in lower case; most are, and need no room.
+    pub(crate) fn folded<'b>(&'b self, room: &'b mut Option<ActionBuffer>) -> Cow<'b, [u8]> {
+        match self.lower {
+            true => Cow::Borrowed(self.action.as_bytes()),
+            false => room.get_or_insert_default().fold(self.action),
+        }
     }
 }
 
@@ -111,14 +127,16 @@ impl Policy {
     /// What this policy says about the request. A trust policy says nothing here: see
     /// [`Policy::evaluate_trust`].
     pub fn evaluate(&self, request: &Request<'_>) -> Outcome {
-        let mut buffer = ActionBuffer::default();
-        let action = buffer.fold(request.action);
+        let mut room = None;
+        let action = request.folded(&mut room);
         let mut outcome = Outcome::NoMatch;
         for (statement, here) in self.statements() {
             let undecided = outcome == Outcome::NoMatch || statement.effect == Effect::Deny;
+            // What turns most statements away at the least cost comes first.
             if !undecided
-                || !self.action_applies(statement, &action)
+                || !statement.sketch.may_have(request.sketch)
                 || !self.resource_applies(statement, request)
+                || !self.action_applies(statement, &action)
                 || !self.conditions_apply(statement, request.context)
             {
                 continue;
@@ -159,24 +177,23 @@ impl Policy {
     }
 
     fn resource_matches(&self, pattern: &ResourcePattern, request: &Request<'_>) -> Match {
-        let ResourcePattern::Arn([by_partition, by_service, by_region, by_account, by_resource]) = pattern
-        else {
-            return Match::Yes;
-        };
-        let Resource { partition, service, region, account, resource } = request.resource;
-        // From the end, where patterns and requests differ most; what has a value is not asked where another part differs.
-        let plain =
-            [(by_account, account), (by_region, region), (by_service, service), (by_partition, partition)];
-        let others = || plain.iter().all(|(pattern, part)| pattern.matches(&self.texts, part.as_bytes()));
-        let last = || by_resource.matches_in(&self.texts, resource.as_bytes(), request.context);
-        if request.resource.is_any() {
-            // Whether a variable has a value does not depend on what it is compared with.
-            return if last() == Match::NoValue { Match::NoValue } else { Match::No };
-        }
-        match last() {
-            Match::Yes => others().into(),
+        let ResourcePattern::Arn(patterns) = pattern else { return Match::Yes };
+        let [.., last] = patterns;
+        // The last part first: it is where ARNs differ most, and whether a variable has a value does not depend on the others.
+        match last.matches_in(&self.texts, request.resource.resource.as_bytes(), request.context) {
+            Match::Yes => self.other_parts_match(patterns, &request.resource).into(),
             other => other,
         }
+    }
+
+    fn other_parts_match(&self, patterns: &[Pattern; 5], resource: &Resource<'_>) -> bool {
+        let [by_partition, by_service, by_region, by_account, _] = patterns;
+        let matches = |pattern: &Pattern, part: &str| pattern.matches(&self.texts, part.as_bytes());
+        !resource.is_any()
+            && matches(by_account, resource.account)
+            && matches(by_region, resource.region)
+            && matches(by_service, resource.service)
+            && matches(by_partition, resource.partition)
     }
 
     /// Whether the conditions leave the statement in force: where one cannot be tested an Allow does not apply and a Deny does.

@@ -6,7 +6,7 @@ use crate::compile::{Listed, Policy, Scope, Statement};
 use crate::condition::{ConditionTest, Truth};
 use crate::context::Context;
 use crate::document::Effect;
-use crate::evaluate::{ActionBuffer, Request};
+use crate::evaluate::Request;
 use crate::json::Span;
 
 /// What became of one statement.
@@ -68,8 +68,8 @@ pub struct TestReport {
 impl Policy {
     /// What became of each statement, in the order of the document. A trust policy says nothing here.
     pub fn explain(&self, request: &Request<'_>) -> Vec<StatementReport> {
-        let mut buffer = ActionBuffer::default();
-        let action = buffer.fold(request.action);
+        let mut room = None;
+        let action = request.folded(&mut room);
         let report = |(statement, at): (&Statement, crate::StatementRef)| {
             let Scope::Resources(resources) = statement.scope else { return None };
             let verdict = if !self.action_applies(statement, &action) {

@@ -10,7 +10,7 @@
 //!   applying and lets a Deny apply ([`Truth::Error`]); a variable without a value matches nothing, and does not widen a
 //!   `NotResource`.
 //! * **No surprise in time.** [`Policy::evaluate`] is linear in the policy, allocates nothing and takes no lock.
-//!   Wildcards are matched with a single retry point; no pattern makes them exponential.
+//!   Wildcards are matched without going back; no pattern makes them expensive.
 //!
 //! Actions are compared without case, resources with it. The first five parts of an ARN match one by one, so a
 //! wildcard there cannot swallow a colon; the sixth is matched as a whole. The value of a variable is plain text: it never
@@ -50,6 +50,7 @@ pub mod document;
 mod evaluate;
 mod explain;
 mod json;
+mod lint;
 mod malformed;
 mod network;
 mod number;
@@ -65,6 +66,7 @@ pub use document::{Document, MAX_DOCUMENT_BYTES, size_without_whitespace};
 pub use evaluate::{NotAnArn, Outcome, Request, Resource, StatementRef};
 pub use explain::{ListReport, StatementReport, TestReport, Verdict};
 pub use json::Span;
+pub use lint::{Diagnostic, KnownDatabase, Severity, lint};
 pub use malformed::{Malformed, Reason};
 pub use trust::{Principal, TrustIdentity, TrustOutcome, TrustPrincipal, TrustRequest};
 pub use validate::{Kind, validate};

@@ -11,6 +11,7 @@ mod keys;
 mod page;
 mod policies;
 mod roles;
+mod simulate;
 mod tags;
 mod users;
 
@@ -103,6 +104,11 @@ pub(crate) async fn dispatch(call: &Call<'_>, params: Params) -> Result<Response
         "UpdateAccessKey" => keys::update(call, params).await,
         "DeleteAccessKey" => keys::delete(call, params).await,
         "GetAccessKeyLastUsed" => keys::last_used(call, params).await,
+
+        "SimulatePrincipalPolicy" => simulate::principal(call, params).await,
+        "SimulateCustomPolicy" => simulate::custom(call, params).await,
+        "GetContextKeysForPrincipalPolicy" => simulate::principal_keys(call, params).await,
+        "GetContextKeysForCustomPolicy" => simulate::custom_keys(call, params),
 
         "GetAccountSummary" => account::summary(call, params).await,
         "ListAccountAliases" => account::aliases(call, params),

@@ -29,7 +29,7 @@ impl Page {
             Some(marker) => {
                 let key =
                     URL_SAFE_NO_PAD.decode(&marker).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-                Some(key.ok_or_else(|| ApiError::validation("Invalid Marker."))?)
+                Some(key.ok_or_else(invalid_marker)?)
             }
         };
         Ok(Self { most, after })
@@ -47,6 +47,25 @@ impl Page {
         let marker = items.last().filter(|_| truncated).map(|last| URL_SAFE_NO_PAD.encode(key(last)));
         Part { items, marker }
     }
+
+    /// Cuts the page out of `total` things that are known by their numbers, from 0; it has no more than `most`.
+    pub(super) fn cut_numbers(&self, total: usize, most: usize) -> Result<Part<usize>, ApiError> {
+        let start = match &self.after {
+            None => 0,
+            Some(last) => {
+                let next = last.parse::<usize>().ok().and_then(|last| last.checked_add(1));
+                next.filter(|next| *next < total).ok_or_else(invalid_marker)?
+            }
+        };
+        let end = start.saturating_add(self.most.min(most)).min(total);
+        let last = end.checked_sub(1).filter(|_| end < total);
+        let marker = last.map(|last| URL_SAFE_NO_PAD.encode(last.to_string()));
+        Ok(Part { items: (start..end).collect(), marker })
+    }
+}
+
+fn invalid_marker() -> ApiError {
+    ApiError::validation("Invalid Marker.")
 }
 
 impl<T> Part<T> {
@@ -79,6 +98,22 @@ mod tests {
             }
         }
         assert_eq!(seen, all);
+
+        let (mut seen, mut marker) = (Vec::new(), String::new());
+        loop {
+            let part = page(&format!("MaxItems=10{marker}")).unwrap().cut_numbers(25, 7).unwrap();
+            assert!(part.items.len() <= 7);
+            seen.extend(part.items);
+            match part.marker {
+                Some(next) => marker = format!("&Marker={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(seen, (0..25).collect::<Vec<_>>());
+        for wrong in ["25", "x", "18446744073709551615"] {
+            let marker = URL_SAFE_NO_PAD.encode(wrong);
+            assert!(page(&format!("Marker={marker}")).unwrap().cut_numbers(25, 7).is_err(), "{wrong}");
+        }
         assert!(page("Marker=%25").is_err() && page("MaxItems=0").is_err() && page("MaxItems=1001").is_err());
     }
 }

@@ -210,10 +210,15 @@ impl Params {
     pub fn refuse(&self, name: &str, reason: &str) -> Result<(), ApiError> {
         let start = format!("{name}.");
         if self.values.keys().any(|key| key == name || key.starts_with(&start)) {
-            let message = format!("The parameter {}{name} is not supported: {reason}", self.prefix);
-            return Err(ApiError::new("UnsupportedParameter", message));
+            return Err(self.unsupported(name, reason));
         }
         Ok(())
+    }
+
+    /// The error for a value that AWS takes for a parameter and that is not served here.
+    pub fn unsupported(&self, name: &str, reason: &str) -> ApiError {
+        let message = format!("The parameter {}{name} is not supported: {reason}", self.prefix);
+        ApiError::new("UnsupportedParameter", message)
     }
 
     /// Ends the taking: a parameter that is left was never asked for, and is refused by its name.

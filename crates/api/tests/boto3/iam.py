@@ -333,7 +333,7 @@ def at_once():
 for part in (users, groups, roles, policies, keys, account, at_once):
     part()
 
-# Nothing is served that was not called.
+# Nothing is served that was not called; simulate.py calls its own.
 table = (Path(__file__).parent / "../../src/iam/mod.rs").read_text()
-served = set(re.findall(r'^\s+"(\w+)" =>', table, re.MULTILINE))
+served = set(re.findall(r'^\s+"(\w+)" => (?!simulate::)', table, re.MULTILINE))
 assert served and served <= set(called), served - set(called)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use store::records::{AccessKey, EngineVersion, KeyStatus, User};
-use store::{Change, EmbeddedStore, MasterKey, Outcome, Record, Records};
+use store::{Change, EmbeddedStore, MasterKey, Outcome, Published, Record, Records};
 use time::OffsetDateTime;
 
 const ADMIN_KEY: &str = "AKIACOUNTERSIGNADMIN";
@@ -15,6 +15,7 @@ const ADMIN_SECRET: &str = "0123456789abcdefghijABCDEFGHIJ+/+/+/+/+/";
 /// A server over a store of its own, with an administrator.
 pub(crate) struct Server {
     pub(crate) records: Records,
+    published: Arc<Published>,
     address: SocketAddr,
     folder: tempfile::TempDir,
 }
@@ -32,7 +33,7 @@ impl Server {
         let services = api::Services {
             records: records.clone(),
             master_key,
-            published,
+            published: published.clone(),
             naming,
             account,
             engine_versions,
@@ -43,7 +44,16 @@ impl Server {
         tokio::spawn(async move {
             axum::serve(listener, api::router(Arc::new(services))).await.unwrap();
         });
-        Self { records, address, folder }
+        Self { records, published, address, folder }
+    }
+
+    /// Commits a change; when it is done, calls are decided by it.
+    pub(crate) async fn commit(&self, change: Change) {
+        let outcome = self.records.commit(change).await.unwrap();
+        assert!(matches!(outcome, Outcome::Committed(_)), "somebody else changed the same records");
+        if let Outcome::Committed(revision) = outcome {
+            self.published.wait_for(revision).await;
+        }
     }
 
     /// A script of `boto3/`, to be run as the administrator; its assertions are the test's.

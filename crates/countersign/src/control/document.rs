@@ -39,6 +39,7 @@ pub(super) async fn text(
             }
             None => None,
         },
+        Source::Question => None,
         Source::Level(level) => {
             debug_assert_eq!(consulted.kind, PolicyType::ServiceControl);
             let key = format!("{level}/{}", name.to_ascii_lowercase());

@@ -114,7 +114,7 @@ pub(crate) struct PolicyShown {
 /// What a policy is attached to.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Attachment {
-    /// `user`, `group`, `role`, `session` or `level`.
+    /// `user`, `group`, `role`, `session` or `level`; `question` is never one of a login.
     pub(crate) kind: String,
     /// None for the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -411,6 +411,7 @@ impl Attachment {
             Source::Group(group) => ("group", last(group.arn.resource())),
             Source::Role(role) => ("role", last(role.arn.resource())),
             Source::Session => ("session", None),
+            Source::Question => ("question", None),
             Source::Level(level) => ("level", Some(level.to_owned())),
         };
         Self { kind: kind.to_owned(), name }

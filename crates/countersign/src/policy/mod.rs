@@ -1,5 +1,7 @@
-//! `countersign policy`: policies written, explained, and, for those that limit the whole account, kept.
+//! `countersign policy`: documents checked before they are attached to anybody, decisions explained, policies written, and
+//! those that limit the whole account kept.
 
+mod check;
 mod explain;
 mod generate;
 mod scp;
@@ -15,6 +17,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Says what is wrong with policy documents, where, and what was probably meant
+    Check(check::Arguments),
     /// Says whether a principal may log in as a database user, and why: every statement that has a say
     Explain(explain::Arguments),
     /// Prints the policy that lets its holder log in as database users
@@ -26,9 +30,37 @@ enum Command {
 /// Runs it; an exit code other than 0 has been explained already.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
+        Command::Check(arguments) => return check::run(arguments),
         Command::Explain(arguments) => explain::run(arguments)?,
         Command::Generate(arguments) => generate::run(arguments)?,
         Command::Scp(arguments) => scp::run(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The documents that AWS has rules for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// A managed policy
+    Managed,
+    /// A policy embedded in a user, group or role
+    Inline,
+    /// A role's trust policy
+    Trust,
+    /// A policy passed with AssumeRole or GetFederationToken
+    Session,
+    /// A service control policy
+    Scp,
+}
+
+impl From<Kind> for policy::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Managed => Self::Managed,
+            Kind::Inline => Self::Inline,
+            Kind::Trust => Self::Trust,
+            Kind::Session => Self::Session,
+            Kind::Scp => Self::ServiceControl,
+        }
+    }
 }
