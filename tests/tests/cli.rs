@@ -10,6 +10,8 @@ fn countersign_alone(arguments: &[&str]) -> Output {
     run(Command::new(countersign()).env_clear().env("COUNTERSIGN_DATA_DIR", "/absent").args(arguments))
 }
 
+const JANE: &str = "arn:aws:iam::123456789012:user/jane";
+
 #[test]
 fn wrong_usage_ends_with_2_and_names_what_was_expected() {
     let folder = tempfile::tempdir().unwrap();
@@ -30,6 +32,56 @@ fn wrong_usage_ends_with_2_and_names_what_was_expected() {
         (&["ca-bundle", "--data-dir", "/absent"], &["--region"]),
         (&["ca-bundle", "--data-dir", "/absent", "--region", "Mars"], &["Mars", "--region", "global"]),
         (&["pam"], &["install"]),
+        (&["serve", "--source-ip=maybe"], &["maybe", "--source-ip", "true"]),
+        (&["policy"], &["explain", "generate", "scp"]),
+        (&["policy", "explain", "--db", "d", "--user", "u"], &["--principal"]),
+        (
+            &["policy", "explain", "--principal", "jane", "--db", "d", "--user", "u"],
+            &["jane", "arn:aws:iam::"],
+        ),
+        (&["policy", "explain", "--principal", JANE, "--db", "d", "--user", ""], &["--user"]),
+        (
+            &[
+                "policy",
+                "explain",
+                "--principal",
+                JANE,
+                "--db",
+                "d",
+                "--user",
+                "u",
+                "--context",
+                "aws:SourceIp",
+            ],
+            &["aws:SourceIp=203.0.113.7"],
+        ),
+        (
+            &["policy", "explain", "--principal", JANE, "--db", "d", "--user", "u", "--region", "Mars"],
+            &["Mars"],
+        ),
+        (&["policy", "generate", "--user", "u"], &["--db", "--resource-id"]),
+        (&["policy", "generate", "--db", "d"], &["--user"]),
+        (&["policy", "generate", "--user", "u", "--resource-id", "db-A"], &["--region", "--account-id"]),
+        (
+            &[
+                "policy",
+                "generate",
+                "--user",
+                "u",
+                "--resource-id",
+                "x",
+                "--region",
+                "us-east-1",
+                "--account-id",
+                "1",
+            ],
+            &["--resource-id", "DbiResourceId"],
+        ),
+        (&["policy", "generate", "--user", "u", "--db", "d", "--force"], &["--output"]),
+        (&["policy", "scp", "put", "x", "f", "--level", "Root"], &["Root", "account"]),
+        (&["policy", "scp", "put", "a b", "f"], &["a b", "[\\w+=,.@-]+"]),
+        (&["policy", "scp", "put", "x"], &["FILE"]),
+        (&["policy", "scp", "put", "FullAWSAccess", "f"], &["FullAWSAccess", "without a file"]),
     ];
     for (arguments, expected) in cases {
         let output = countersign_alone(arguments);
@@ -49,6 +101,10 @@ fn a_failure_ends_with_1_and_says_what_to_do() {
         &["env", "--data-dir", absent][..],
         &["ca-bundle", "--region", "us-east-1", "--data-dir", absent],
         &["status", "--data-dir", absent],
+        &["policy", "explain", "--principal", JANE, "--db", "d", "--user", "u", "--data-dir", absent],
+        &["policy", "generate", "--db", "d", "--user", "u", "--data-dir", absent],
+        &["policy", "scp", "list", "--data-dir", absent],
+        &["policy", "scp", "put", "FullAWSAccess", "--data-dir", absent],
     ] {
         let output = countersign_alone(arguments);
         assert_eq!(output.code, Some(1), "{output}");
@@ -62,7 +118,18 @@ fn a_failure_ends_with_1_and_says_what_to_do() {
 
 #[test]
 fn help_shows_examples() {
-    for arguments in [&["--help"][..], &["env", "--help"], &["ca-bundle", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["env", "--help"],
+        &["ca-bundle", "--help"],
+        &["policy", "explain", "--help"],
+        &["policy", "generate", "--help"],
+        &["policy", "scp", "--help"],
+        &["policy", "scp", "list", "--help"],
+        &["policy", "scp", "show", "--help"],
+        &["policy", "scp", "put", "--help"],
+        &["policy", "scp", "delete", "--help"],
+    ] {
         let help = countersign_alone(arguments).succeed();
         assert!(help.contains("Example") && help.contains("countersign "), "{help}");
     }

@@ -1,10 +1,10 @@
-//! Asking a running server over HTTP: its certificates over the API's port, its state over the control socket.
+//! Asking a running server over HTTP: its certificates over the API's port, all else over the control socket.
 
 use crate::config::{DataDir, UsageError};
 use anyhow::{Context, bail};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
@@ -27,6 +27,18 @@ pub(crate) struct BundleArguments {
     #[arg(long, value_name = "R", env = "AWS_DEFAULT_REGION")]
     region: String,
 }
+
+/// What the server said to a request that it refuses.
+#[derive(Debug)]
+pub(crate) struct Refused(String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// How long a running server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,6 +67,11 @@ pub(crate) fn endpoint(data_dir: &Path) -> anyhow::Result<String> {
 
 /// GET over the control socket.
 pub(crate) fn get_control(data_dir: &Path, path: &str) -> anyhow::Result<Bytes> {
+    ask_control(data_dir, Method::GET, path, Bytes::new())
+}
+
+/// A request with a body over the control socket. What the server refuses is [`Refused`].
+pub(crate) fn ask_control(data_dir: &Path, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
     let socket = data_dir.join(crate::control::SOCKET);
     runtime()?.block_on(async {
         let stream = UnixStream::connect(&socket).await.with_context(|| {
@@ -63,7 +80,7 @@ pub(crate) fn get_control(data_dir: &Path, path: &str) -> anyhow::Result<Bytes> 
                 socket.display()
             )
         })?;
-        get(TokioIo::new(stream), "localhost", path).await
+        ask(TokioIo::new(stream), "localhost", method, path, body).await
     })
 }
 
@@ -73,24 +90,32 @@ async fn get_tcp(endpoint: &str, path: &str) -> anyhow::Result<Bytes> {
     let stream = TcpStream::connect(address)
         .await
         .with_context(|| format!("cannot reach {endpoint}: is `countersign serve` running?"))?;
-    get(TokioIo::new(stream), address, path).await
+    ask(TokioIo::new(stream), address, Method::GET, path, Bytes::new()).await
 }
 
-async fn get(
+async fn ask(
     stream: impl Read + Write + Unpin + Send + 'static,
     host: &str,
+    method: Method,
     path: &str,
+    body: Bytes,
 ) -> anyhow::Result<Bytes> {
     let answer = async {
         let (mut sender, connection) = http1::handshake(stream).await?;
         let driver = tokio::spawn(connection);
-        let request = hyper::Request::get(path).header("host", host).body(Empty::<Bytes>::new())?;
+        let request = hyper::Request::builder().method(method).uri(path).header("host", host);
+        let request = request.body(Full::new(body))?;
         let response = sender.send_request(request).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
         driver.abort();
-        if status != StatusCode::OK {
-            bail!("the server answered {status} to {path}: {}", String::from_utf8_lossy(&body).trim());
+        let text = String::from_utf8_lossy(&body);
+        match text.trim() {
+            _ if status == StatusCode::OK => {}
+            said if status.is_client_error() && !said.is_empty() => {
+                return Err(Refused(said.to_owned()).into());
+            }
+            said => bail!("the server answered {status} to {path}: {said}"),
         }
         Ok(body)
     };

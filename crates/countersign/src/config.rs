@@ -179,6 +179,16 @@ pub(crate) struct Arguments {
     /// Where the LDAP door listens; a loopback address, port 0 for any that is free [default: 127.0.0.1:0]
     #[arg(long, value_name = "ADDR:PORT", env = "COUNTERSIGN_LDAP_LISTEN")]
     ldap_listen: Option<SocketAddr>,
+    /// Whether policies see the client's address at a login, as aws:SourceIp. On AWS they do not [default: false]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "COUNTERSIGN_SOURCE_IP",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    source_ip: Option<bool>,
     /// How the log looks, on standard error [default: auto]
     #[arg(long, value_enum, env = "COUNTERSIGN_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -204,6 +214,7 @@ struct File {
     door: Option<DoorSetting>,
     pam_service: Option<String>,
     ldap_listen: Option<SocketAddr>,
+    source_ip: Option<bool>,
     log_format: Option<LogFormat>,
     log: Option<String>,
     on_exit: Option<OnExit>,
@@ -223,6 +234,7 @@ pub(crate) struct Settings {
     pub(crate) door: DoorSetting,
     pub(crate) pam_service: String,
     pub(crate) ldap_listen: SocketAddr,
+    pub(crate) source_ip: bool,
     pub(crate) log_format: LogFormat,
     pub(crate) log: String,
     pub(crate) on_exit: OnExit,
@@ -255,6 +267,7 @@ impl Arguments {
             door: self.door.or(file.door).unwrap_or(DoorSetting::Auto),
             pam_service: self.pam_service.or(file.pam_service).unwrap_or_else(|| "countersign".to_owned()),
             ldap_listen: self.ldap_listen.or(file.ldap_listen).unwrap_or(LDAP_LISTEN),
+            source_ip: self.source_ip.or(file.source_ip).unwrap_or(false),
             log_format: self.log_format.or(file.log_format).unwrap_or(LogFormat::Auto),
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             on_exit: self.on_exit.or(file.on_exit).unwrap_or(OnExit::Auto),
@@ -336,6 +349,18 @@ mod tests {
         assert_eq!(settings.listen.port(), 2);
         assert_eq!(settings.account_id.unwrap().as_str(), "210987654321");
         assert_eq!(settings.door, DoorSetting::Auto);
+    }
+
+    #[test]
+    fn a_switch_is_set_in_the_file_and_taken_back_by_its_flag() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("countersign.toml");
+        std::fs::write(&path, "source-ip = true\n").unwrap();
+        let path = path.to_str().unwrap();
+        assert!(!settle(&[]).unwrap().source_ip && settle(&["--source-ip"]).unwrap().source_ip);
+        assert!(settle(&["--config", path]).unwrap().source_ip);
+        assert!(!settle(&["--config", path, "--source-ip=false"]).unwrap().source_ip);
+        assert!(settle(&["--source-ip=maybe"]).is_err());
     }
 
     #[test]

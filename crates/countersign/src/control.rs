@@ -1,11 +1,19 @@
-//! What the operator asks a running server: its state, over a socket in the data directory that only its owner can open, and
-//! its metrics, beside the API.
+//! What the operator asks a running server: its state, why a login is allowed or not, and the service control policies, over a
+//! socket in the data directory that only its owner can open; and its metrics, beside the API.
+
+pub(crate) mod database;
+mod document;
+pub(crate) mod explain;
+mod principal;
+pub(crate) mod query;
+mod refusal;
+pub(crate) mod scp;
 
 use anyhow::Context;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, put};
 use axum::{Json, Router};
 use iam::{AccountId, Naming};
 use prometheus_client::encoding::text::encode;
@@ -35,6 +43,11 @@ pub(crate) struct Control {
     pub(crate) published: Arc<Published>,
     pub(crate) naming: Naming,
     pub(crate) registry: Registry,
+    pub(crate) clock: doors::Clock,
+    /// Whether policies see the client's address at a login.
+    pub(crate) source_ip: bool,
+    /// Held while service control policies are changed: how many there are at a level is no record that could be locked on.
+    pub(crate) changing: tokio::sync::Mutex<()>,
 }
 
 /// The state of a running server.
@@ -116,7 +129,13 @@ pub(crate) async fn serve(
     control: Arc<Control>,
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let router = Router::new().route("/status", get(show_status)).with_state(control);
+    let router = Router::new()
+        .route("/status", get(show_status))
+        .route(database::PATH, get(database::show))
+        .route(explain::PATH, get(explain::show))
+        .route(scp::PATH, get(scp::list))
+        .route(&format!("{}/{{level}}/{{name}}", scp::PATH), put(scp::put).delete(scp::delete))
+        .with_state(control);
     let stop = async move {
         drop(stopped.wait_for(|stop| *stop).await);
     };

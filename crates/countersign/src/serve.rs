@@ -40,13 +40,14 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
 
     let mut registry = Registry::default();
-    let verifier = Arc::new(Verifier::new(
+    let verifier = Verifier::new(
         published.clone(),
         clock.clone(),
         Audit::to_file(&data_dir.join("audit.jsonl")).context("cannot open the audit file")?,
         Metrics::registered(&mut registry),
         first_request_id()?,
-    ));
+    );
+    let verifier = Arc::new(verifier.with_source_ip(settings.source_ip));
 
     let mut parts = tokio::task::JoinSet::new();
     let door = match choose_door(&settings) {
@@ -102,6 +103,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         published: published.clone(),
         naming: naming.clone(),
         registry,
+        clock: clock.clone(),
+        source_ip: settings.source_ip,
+        changing: tokio::sync::Mutex::default(),
     });
     let services = Arc::new(api::Services {
         records: records.clone(),

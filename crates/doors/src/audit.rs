@@ -2,7 +2,7 @@
 //! people, in the log. Never a token, never a secret.
 
 use crate::door::Login;
-use iam::Decision;
+use iam::{Decision, Denial, PolicyType};
 use std::fs::File;
 use std::io::Write;
 use std::net::IpAddr;
@@ -71,9 +71,12 @@ pub struct Record<'a> {
     /// The ARN of the principal, where the signature proved it.
     #[serde(skip_serializing_if = "Option::is_none")]
     principal: Option<&'a str>,
-    /// The statement that decided.
+    /// The statement that decided, or the policy that cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_by: Option<String>,
+    /// The type of the policies that deny it, or do not allow it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_type: Option<&'static str>,
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
@@ -101,6 +104,7 @@ impl<'a> Record<'a> {
             access_key: None,
             principal: None,
             decided_by: None,
+            policy_type: None,
             reason: None,
             detail: None,
             class: None,
@@ -117,9 +121,17 @@ impl<'a> Record<'a> {
             Decision::Refused(refused) => {
                 record.access_key = refused.key.map(|key| key.to_string());
                 record.principal = refused.principal;
-                record.decided_by = refused.decided_by.map(|statement| statement.to_string());
+                record.policy_type = refused.reason.policy_type().map(PolicyType::as_str);
                 record.reason = Some(refused.reason.as_str());
                 record.detail = Some(refused.reason.to_string());
+                match refused.denial {
+                    Some(Denial::Explicit(_, statement)) => record.decided_by = Some(statement.to_string()),
+                    Some(Denial::Unreadable { policy, reason }) => {
+                        record.decided_by = Some(policy.to_owned());
+                        record.detail = Some(format!("{}: {reason}", refused.reason));
+                    }
+                    Some(Denial::Implicit(_)) | None => {}
+                }
                 record.class = Some(refused.reason.class().as_str());
                 record.revision = refused.revision;
             }
@@ -140,6 +152,7 @@ impl<'a> Record<'a> {
                     access_key = self.access_key.as_deref(),
                     principal = self.principal,
                     decided_by = self.decided_by.as_deref(),
+                    policy_type = self.policy_type,
                     reason = self.reason,
                     class = self.class,
                     detail = self.detail.as_deref(),
@@ -149,5 +162,38 @@ impl<'a> Record<'a> {
             };
         }
         if self.reason.is_some() { event!(warn, "login refused") } else { event!(info, "login allowed") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::DoorKind;
+    use iam::{DecidedBy, Reason, Refused};
+
+    #[test]
+    fn what_policies_refuse_says_which_of_them() {
+        let login = Login { database: "db-1", user: "u", token: "", client: None, door: DoorKind::Pam };
+        let statement = DecidedBy { policy: "limit", statement: 1, sid: Some("No") };
+        for (denial, expected) in [
+            (Denial::Implicit(PolicyType::Session), [None, Some("session policy")]),
+            (
+                Denial::Explicit(PolicyType::Boundary, statement),
+                [Some("limit statement 2 (No)"), Some("permissions boundary")],
+            ),
+            (Denial::Unreadable { policy: "broken", reason: "why" }, [Some("broken"), None]),
+        ] {
+            let refused = Refused {
+                reason: denial.into(),
+                principal: None,
+                key: None,
+                denial: Some(denial),
+                revision: 1,
+            };
+            let record = Record::new(OffsetDateTime::UNIX_EPOCH, 1, &login, &Decision::Refused(refused));
+            assert_eq!([record.decided_by.as_deref(), record.policy_type], expected, "{denial:?}");
+            let unreadable = record.reason == Some(Reason::UnreadablePolicy.as_str());
+            assert_eq!(record.detail.unwrap().ends_with(": why"), unreadable);
+        }
     }
 }

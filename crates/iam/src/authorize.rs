@@ -329,7 +329,10 @@ impl<'s> Levels<'s> {
 }
 
 /// The statement that allows, if one does; an error where one denies, or nobody knows.
-fn ask<'s>(consulted: &Consulted<'s>, request: &Request<'_>) -> Result<Option<DecidedBy<'s>>, Denial<'s>> {
+pub(crate) fn ask<'s>(
+    consulted: &Consulted<'s>,
+    request: &Request<'_>,
+) -> Result<Option<DecidedBy<'s>>, Denial<'s>> {
     // The store never deletes an attached policy, or a group with members; if it is gone all the same, what it denied is not
     // known.
     let named = consulted

@@ -5,8 +5,10 @@
 
 use crate::credential::Credential;
 use crate::decision::{Allowed, Decision, Reason, Refused};
-use crate::{AccessKeyId, Authorization, Database, Denial, Endpoint, Principal, RequestContext, Snapshot};
-use policy::NoContext;
+use crate::{
+    AccessKeyId, Authorization, Database, Endpoint, Explanation, Principal, RequestContext, Snapshot,
+};
+use policy::{Context, NoContext};
 use sigv4::rds_token::{Token, TokenError};
 use sigv4::{Decoy, Timestamp};
 use std::net::IpAddr;
@@ -34,7 +36,7 @@ pub fn may_connect<'s>(snapshot: &'s Snapshot, now: Timestamp, request: &Connect
         reason: Reason::UnknownDatabase,
         principal: None,
         key: None,
-        decided_by: None,
+        denial: None,
         revision: snapshot.revision(),
     };
     match decide(snapshot, now, request, &mut refused) {
@@ -72,12 +74,10 @@ fn decide<'s>(
             decided_by,
             revision: snapshot.revision(),
         }),
-        Authorization::Denied(Denial::Implicit(kind)) => Err(Reason::NotAllowed(kind)),
-        Authorization::Denied(Denial::Explicit(kind, statement)) => {
-            refused.decided_by = Some(statement);
-            Err(Reason::ExplicitDeny(kind))
+        Authorization::Denied(denial) => {
+            refused.denial = Some(denial);
+            Err(denial.into())
         }
-        Authorization::Denied(Denial::Unreadable { .. }) => Err(Reason::UnreadablePolicy),
     }
 }
 
@@ -90,16 +90,38 @@ fn may<'s>(
     now: Timestamp,
     source_ip: Option<IpAddr>,
 ) -> Result<Authorization<'s>, Reason> {
+    let context = login_context(database, principal, now, source_ip);
     let mut buffer = [0; NAME_BUFFER];
+    Ok(snapshot.authorize(principal, &asked(database, user, &context, &mut buffer)?))
+}
+
+/// What policies say to a login of the principal as the user, in a context such as [`login_context`], and why.
+pub fn explain_connect<'s>(
+    snapshot: &'s Snapshot,
+    database: &Database,
+    principal: &Principal<'s>,
+    user: &str,
+    context: &dyn Context,
+) -> Result<Explanation<'s>, Reason> {
+    let mut buffer = [0; NAME_BUFFER];
+    Ok(snapshot.explain(principal, &asked(database, user, context, &mut buffer)?))
+}
+
+/// What a login asks of policies.
+fn asked<'a>(
+    database: &'a Database,
+    user: &str,
+    context: &'a dyn Context,
+    buffer: &'a mut [u8; NAME_BUFFER],
+) -> Result<policy::Request<'a>, Reason> {
     let resource = policy::Resource {
         partition: database.region.partition(),
         service: "rds-db",
         region: database.region.as_str(),
         account: database.account.as_str(),
-        resource: joined(&mut buffer, &database.dbuser_prefix, user).ok_or(Reason::WrongUser)?,
+        resource: joined(buffer, &database.dbuser_prefix, user).ok_or(Reason::WrongUser)?,
     };
-    let context = login_context(database, principal, now, source_ip);
-    Ok(snapshot.authorize(principal, &policy::Request::new(CONNECT_ACTION, resource, &context)))
+    Ok(policy::Request::new(CONNECT_ACTION, resource, context))
 }
 
 /// The context of a login: what conditions and policy variables see of it.

@@ -2,7 +2,7 @@
 //!
 //! The client is told none of this; see SECURITY.md.
 
-use crate::{AccessKeyId, DecidedBy, PolicyType};
+use crate::{AccessKeyId, DecidedBy, Denial, PolicyType};
 use sigv4::rds_token::TokenError;
 
 /// Whether a login is allowed.
@@ -37,8 +37,8 @@ pub struct Refused<'s> {
     pub principal: Option<&'s str>,
     /// The access key that the token names.
     pub key: Option<AccessKeyId>,
-    /// The statement that denies it.
-    pub decided_by: Option<DecidedBy<'s>>,
+    /// Where policies do not allow it: which of them, or what is missing.
+    pub denial: Option<Denial<'s>>,
     /// The revision of the snapshot it was decided from.
     pub revision: u64,
 }
@@ -124,6 +124,16 @@ impl FailureClass {
     }
 }
 
+impl From<Denial<'_>> for Reason {
+    fn from(denial: Denial<'_>) -> Self {
+        match denial {
+            Denial::Implicit(kind) => Self::NotAllowed(kind),
+            Denial::Explicit(kind, _) => Self::ExplicitDeny(kind),
+            Denial::Unreadable { .. } => Self::UnreadablePolicy,
+        }
+    }
+}
+
 impl Reason {
     /// A stable name for metrics and audit records.
     pub fn as_str(self) -> &'static str {
@@ -145,6 +155,14 @@ impl Reason {
             Self::NotAllowed(PolicyType::Session) => "not-allowed-by-session-policy",
             Self::ExplicitDeny(_) => "explicit-deny",
             Self::UnreadablePolicy => "unreadable-policy",
+        }
+    }
+
+    /// The type of the policies that deny it, or do not allow it, where it is theirs.
+    pub fn policy_type(self) -> Option<PolicyType> {
+        match self {
+            Self::NotAllowed(kind) | Self::ExplicitDeny(kind) => Some(kind),
+            _ => None,
         }
     }
 

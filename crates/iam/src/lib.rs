@@ -12,6 +12,7 @@ mod context;
 mod credential;
 mod database;
 mod decision;
+mod explain;
 mod id;
 mod name;
 mod principal;
@@ -24,11 +25,12 @@ pub use authorize::{
     Authorization, Consulted, DecidedBy, Denial, Inquiry, Limits, Opinions, PolicyType, Source,
 };
 pub use aws_managed::{AwsManaged, aws_managed};
-pub use connect::{CONNECT_ACTION, ConnectRequest, login_context, may_connect};
+pub use connect::{CONNECT_ACTION, ConnectRequest, explain_connect, login_context, may_connect};
 pub use context::{RequestContext, Tags};
 pub use credential::{Credential, Holder, SecurityToken, SessionCredential};
 pub use database::{Database, Endpoint, Engine, EngineError, Naming};
 pub use decision::{Allowed, Decision, FailureClass, Reason, Refused};
+pub use explain::{Explanation, PolicyReport, Says, TypeReport};
 pub use id::{AccessKeyId, AccountId, IdError, IdKind, KeyKind, ResourceId, ResourceKind, UniqueId};
 pub use name::{GroupName, NameError, Path, PolicyName, RoleName, SessionName, UserName};
 pub use principal::{Group, NamedPolicy, Policies, Principal, PrincipalKind, Role, User};

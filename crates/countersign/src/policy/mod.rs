@@ -1,6 +1,10 @@
-//! `countersign policy`: what can be done with a policy document before it is attached to anybody.
+//! `countersign policy`: documents checked before they are attached to anybody, decisions explained, policies written, and
+//! those that limit the whole account kept.
 
 mod check;
+mod explain;
+mod generate;
+mod scp;
 
 use std::process::ExitCode;
 
@@ -15,13 +19,23 @@ pub(crate) struct Arguments {
 enum Command {
     /// Says what is wrong with policy documents, where, and what was probably meant
     Check(check::Arguments),
+    /// Says whether a principal may log in as a database user, and why: every statement that has a say
+    Explain(explain::Arguments),
+    /// Prints the policy that lets its holder log in as database users
+    Generate(generate::Arguments),
+    /// Service control policies: limits for everybody in the account, set from outside of it
+    Scp(scp::Arguments),
 }
 
 /// Runs it; an exit code other than 0 has been explained already.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
-        Command::Check(arguments) => check::run(arguments),
+        Command::Check(arguments) => return check::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments)?,
+        Command::Generate(arguments) => generate::run(arguments)?,
+        Command::Scp(arguments) => scp::run(arguments)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The documents that AWS has rules for.
