@@ -328,9 +328,22 @@ impl Server {
     /// Assumes a role as the administrator.
     #[track_caller]
     pub fn assume_role(&self, role: &str) -> Key {
+        self.assume_role_with(role, &[])
+    }
+
+    /// The same with more arguments.
+    #[track_caller]
+    pub fn assume_role_with(&self, role: &str, arguments: &[&str]) -> Key {
         let arn = format!("arn:aws:iam::123456789012:role/{role}");
-        let arguments = ["sts", "assume-role", "--role-session-name", "test", "--role-arn", &arn];
-        key(&self.aws(&arguments).succeed(), "Credentials")
+        let assume = ["sts", "assume-role", "--role-session-name", "test", "--role-arn", &arn];
+        key(&self.aws(&[&assume[..], arguments].concat()).succeed(), "Credentials")
+    }
+
+    /// Vouches for somebody as the user with the key, who must be allowed to.
+    #[track_caller]
+    pub fn federation_token(&self, by: &Key, name: &str, arguments: &[&str]) -> Key {
+        let get = ["sts", "get-federation-token", "--name", name];
+        key(&self.aws_as(by, &[&get[..], arguments].concat()).succeed(), "Credentials")
     }
 
     /// A token for a user of a database, by a key, as a client makes it.

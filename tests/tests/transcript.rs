@@ -281,9 +281,9 @@ fn mistakes(server: &Server) {
         ),
         // What would give a false sense of security.
         (
-            "aws iam create-user --user-name bounded --permissions-boundary arn:aws:iam::aws:policy/ReadOnlyAccess",
+            "aws sts get-session-token --serial-number arn:aws:iam::123456789012:mfa/me --token-code 123456",
             "UnsupportedParameter",
-            "PermissionsBoundary",
+            "SerialNumber",
         ),
         // Operations and parameters of AWS's that are not served.
         ("aws rds describe-db-proxies", "InvalidAction", "DescribeDBProxies"),
@@ -303,10 +303,6 @@ fn mistakes(server: &Server) {
         let errors = server.shell(line).fail();
         assert!(errors.contains(code) && errors.contains(text), "{line}: expected {code}: {text}\n{errors}");
     }
-    let condition = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}]}"#;
-    server
-        .aws(&["iam", "create-policy", "--policy-name", "conditional", "--policy-document", condition])
-        .fail_with("Condition");
 }
 
 /// Everything that was made is listed, taken apart and gone.
