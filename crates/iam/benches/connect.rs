@@ -1,4 +1,5 @@
-//! How long a login takes to decide, parse to policy: with a long-term key, with a session, and with many principals.
+//! How long a login takes to decide, parse to policy: with a long-term key, with a session, and with many principals; by a
+//! policy with a variable and a condition, and by one without.
 //!
 //! Beside it, in the same run, one SHA-256 over the token: what any check of it costs at least.
 
@@ -28,6 +29,18 @@ fn bytes<const N: usize>(number: u32) -> [u8; N] {
     bytes
 }
 
+/// The policy that everybody has.
+const POLICY: &str = "arn:aws:iam::123456789012:policy/connect";
+
+fn put_policy(editor: &mut iam::Editor, id: &ResourceId, user: &str, condition: &str) {
+    let document = format!(
+        r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "rds-db:connect",
+            "Resource": "arn:aws:rds-db:us-east-1:123456789012:dbuser:{id}/{user}", "Condition": {condition}}}}}"#
+    );
+    editor
+        .put_policy(POLICY.parse().unwrap(), NamedPolicy::compile(POLICY, &document, policy::Kind::Managed));
+}
+
 fn world(principals: u32) -> (Snapshot, ResourceId) {
     let account = "123456789012".parse().unwrap();
     let region: iam::Region = "us-east-1".parse().unwrap();
@@ -35,13 +48,13 @@ fn world(principals: u32) -> (Snapshot, ResourceId) {
     let mut editor = Snapshot::new(account).edit();
     let endpoints = Naming::new(account, None).endpoints(None, &["mydb"], &region, 5432);
     editor.put_database(Database::new(id.clone(), region, account, true, endpoints));
-    let document = format!(
-        r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "rds-db:connect",
-            "Resource": "arn:aws:rds-db:us-east-1:123456789012:dbuser:{id}/${{aws:PrincipalTag/dbuser}}",
-            "Condition": {{"Bool": {{"aws:SecureTransport": "true"}}}}}}}}"#
+    let arn: iam::Arn = POLICY.parse().unwrap();
+    put_policy(
+        &mut editor,
+        &id,
+        "${aws:PrincipalTag/dbuser}",
+        r#"{"Bool": {"aws:SecureTransport": "true"}}"#,
     );
-    let arn: iam::Arn = "arn:aws:iam::123456789012:policy/connect".parse().unwrap();
-    editor.put_policy(arn.clone(), NamedPolicy::compile(arn.as_str(), &document, policy::Kind::Managed));
     let tags: iam::Tags = [("dbuser", "jane")].into_iter().collect();
     let policies = Policies { managed: Box::new([arn]), inline: Box::default() };
     for number in 0..principals {
@@ -130,6 +143,13 @@ fn connect(criterion: &mut Criterion) {
             });
         }
         if principals == 1_000 {
+            let mut editor = snapshot.edit();
+            put_policy(&mut editor, &id, "jane", "{}");
+            let literal = editor.finish(2);
+            assert!(decides(&literal, &id, &long_term));
+            group.bench_function("long-term key, policy without variable and condition", |bencher| {
+                bencher.iter(|| decides(&literal, &id, black_box(&long_term)));
+            });
             for (name, token) in
                 [("sha256 of a long-term token", &long_term), ("sha256 of a session token", &session)]
             {
