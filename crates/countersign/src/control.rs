@@ -26,7 +26,7 @@ use store::records::{Cluster, EngineVersion, Instance, InstanceStatus, Records};
 use store::{Published, RecordsError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
 /// The name of the socket in the data directory.
@@ -123,6 +123,41 @@ pub(crate) fn bind(data_dir: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
+/// The socket with its mode is for the owner; between making it and giving it the mode it is not, and who gets in then could
+/// set what the whole account may do. So who connects is looked at too.
+struct OwnersOnly(UnixListener);
+
+impl axum::serve::Listener for OwnersOnly {
+    type Io = UnixStream;
+    type Addr = tokio::net::unix::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
+            match stream.peer_cred() {
+                Ok(peer) if is_owner(peer.uid()) => return (stream, address),
+                Ok(peer) => {
+                    tracing::warn!(
+                        uid = peer.uid(),
+                        pid = peer.pid(),
+                        "a user that may not ask connected to the control socket"
+                    );
+                }
+                Err(error) => tracing::warn!(%error, "who connected to the control socket cannot be told"),
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
+
+/// Root, and the user that runs the server.
+fn is_owner(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
 /// Answers until it is told to stop.
 pub(crate) async fn serve(
     listener: UnixListener,
@@ -139,7 +174,7 @@ pub(crate) async fn serve(
     let stop = async move {
         drop(stopped.wait_for(|stop| *stop).await);
     };
-    Ok(axum::serve(listener, router).with_graceful_shutdown(stop).await?)
+    Ok(axum::serve(OwnersOnly(listener), router).with_graceful_shutdown(stop).await?)
 }
 
 async fn show_status(State(control): State<Arc<Control>>) -> Response {
@@ -203,5 +238,23 @@ impl Control {
                 })
                 .collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_owner_gets_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut listener = OwnersOnly(bind(folder.path()).unwrap());
+        let path = folder.path().join(SOCKET);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let (connected, _) =
+            tokio::join!(UnixStream::connect(&path), axum::serve::Listener::accept(&mut listener));
+        assert!(connected.is_ok());
+        assert!(is_owner(0) && is_owner(rustix::process::geteuid().as_raw()) && !is_owner(u32::MAX - 1));
     }
 }
