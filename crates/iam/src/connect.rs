@@ -115,7 +115,7 @@ fn asked<'a>(
     buffer: &'a mut [u8; NAME_BUFFER],
 ) -> Result<policy::Request<'a>, Reason> {
     let resource = policy::Resource {
-        partition: database.region.partition(),
+        partition: database.partition,
         service: "rds-db",
         region: database.region.as_str(),
         account: database.account.as_str(),

@@ -100,6 +100,8 @@ pub struct Database {
     pub resource_id: ResourceId,
     /// The region whose scope tokens must carry.
     pub region: Region,
+    /// The region's partition.
+    pub partition: &'static str,
     /// The account whose principals may log in.
     pub account: AccountId,
     /// Whether IAM database authentication is switched on.
@@ -122,7 +124,17 @@ impl Database {
         endpoints: Vec<Endpoint>,
     ) -> Self {
         let dbuser_prefix = format!("dbuser:{resource_id}/").into();
-        Self { resource_id, region, account, iam_enabled, endpoints, dbuser_prefix, tags: Tags::default() }
+        let partition = region.partition();
+        Self {
+            resource_id,
+            region,
+            partition,
+            account,
+            iam_enabled,
+            endpoints,
+            dbuser_prefix,
+            tags: Tags::default(),
+        }
     }
 
     /// The same with tags.

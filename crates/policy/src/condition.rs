@@ -298,6 +298,18 @@ fn expect(
     Ok(value.unwrap_or(ExpectedValue::Unreadable))
 }
 
+impl Expected {
+    /// The keys of its variables that have neither a value nor a default.
+    pub(crate) fn without_value<'t>(&self, texts: &'t Texts, context: &dyn Context) -> Vec<&'t str> {
+        let patterns = match &self.value {
+            ExpectedValue::Text(pattern) => std::slice::from_ref(pattern),
+            ExpectedValue::Arn(patterns) => patterns,
+            _ => &[],
+        };
+        patterns.iter().flat_map(|pattern| pattern.without_value(texts, context)).collect()
+    }
+}
+
 impl ConditionTest {
     /// Whether the test holds. `expected` are the policy's values.
     pub(crate) fn truth(&self, expected: &[Expected], texts: &Texts, context: &dyn Context) -> Truth {

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::document::Effect;
 use crate::evaluate::Request;
 use crate::json::Span;
+use crate::pattern::ResourcePattern;
 
 /// What became of one statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct TestReport {
     pub expected: Vec<String>,
     /// The request's values; none where it does not have the key.
     pub found: Option<Vec<String>>,
+    /// Keys of variables in the policy's values that have no value in the request.
+    pub without_value: Vec<String>,
     /// Whether it holds.
     pub truth: Truth,
 }
@@ -101,7 +104,11 @@ impl Policy {
 
     fn resources_of(&self, listed: Listed, context: &dyn Context) -> ListReport {
         let patterns = listed.range.get(&self.resources);
-        let keys = patterns.iter().flat_map(|pattern| pattern.without_value(&self.texts, context));
+        let behind = patterns.iter().filter_map(|pattern| match pattern {
+            ResourcePattern::Everything => None,
+            ResourcePattern::Arn([.., last]) => Some(last),
+        });
+        let keys = behind.flat_map(|pattern| pattern.without_value(&self.texts, context));
         ListReport {
             negated: listed.negated,
             without_value: keys.map(str::to_owned).collect(),
@@ -119,6 +126,11 @@ impl Policy {
             key: key.name().to_owned(),
             expected: expected.iter().map(|value| self.texts.plain(value.source).to_owned()).collect(),
             found: (!found.is_missing()).then(values),
+            without_value: expected
+                .iter()
+                .flat_map(|value| value.without_value(&self.texts, context))
+                .map(str::to_owned)
+                .collect(),
             truth: test.truth(expected, &self.texts, context),
         }
     }

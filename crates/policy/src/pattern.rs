@@ -313,6 +313,19 @@ impl Pattern {
         })
     }
 
+    /// The keys of its variables that have neither a value nor a default.
+    pub(crate) fn without_value<'t>(
+        self,
+        texts: &'t Texts,
+        context: &dyn Context,
+    ) -> impl Iterator<Item = &'t str> {
+        let unknown = self.variables(texts).filter(|variable| {
+            let found = context.values(texts.key(variable.key));
+            found.as_slice().len() != 1 && variable.default.is_none()
+        });
+        unknown.map(|variable| texts.plain(variable.key.name))
+    }
+
     /// Whether a variable stands in it.
     pub(crate) fn has_variables(self) -> bool {
         matches!(self.shape, Shape::Template { .. })
@@ -351,16 +364,6 @@ impl Pattern {
 }
 
 impl ResourcePattern {
-    /// The keys of its variables that have neither a value nor a default.
-    pub(crate) fn without_value<'t>(&self, texts: &'t Texts, context: &dyn Context) -> Vec<&'t str> {
-        let Self::Arn([.., last]) = self else { return Vec::new() };
-        let unknown = last.variables(texts).filter(|variable| {
-            let found = context.values(texts.key(variable.key));
-            found.as_slice().len() != 1 && variable.default.is_none()
-        });
-        unknown.map(|variable| texts.plain(variable.key.name)).collect()
-    }
-
     /// The pattern as it was written, completed.
     pub(crate) fn written(&self, texts: &Texts) -> String {
         match self {

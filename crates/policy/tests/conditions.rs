@@ -339,7 +339,7 @@ fn the_explanation_says_why() {
         {"Effect": "Allow", "Action": ["iam:*", "RDS:*"], "Resource": "*"},
         {"Effect": "Allow", "NotAction": "iam:*", "NotResource": "arn:aws:rds-db:*:*:dbuser:*/${app:who}"},
         {"Sid": "Time", "Effect": "Deny", "Action": "rds-db:*", "Resource": "*",
-         "Condition": {"DateLessThan": {"aws:CurrentTime": "2026"}, "StringEquals": {"app:x": ["a", "b"]}}},
+         "Condition": {"DateLessThan": {"aws:CurrentTime": "2026"}, "StringEquals": {"app:x": ["a", "${app:none}", "${app:none, 'b'}"]}}},
         {"Effect": "Allow", "Action": "*", "Resource": "arn:aws:rds-db:*:*:dbuser:db-ABC/ja${?}*"},
         {"Effect": "Allow", "Action": "*", "Resource": "*"}
     ]));
@@ -362,9 +362,11 @@ fn the_explanation_says_why() {
             ("StringEquals", None, Truth::False),
         ]
     );
+    assert_eq!(third.conditions[1].without_value, ["app:none"]);
+    assert_eq!(third.conditions[1].expected[1], "${app:none}");
     let Verdict::OtherResource(resources) = &fourth.verdict else { panic!("{fourth:?}") };
     assert_eq!(resources.items, ["arn:aws:rds-db:*:*:dbuser:db-ABC/ja${?}*"]);
     assert_eq!((last.index, &last.verdict), (4, &Verdict::Applies));
     let keys: Vec<_> = policy.context_keys().collect();
-    assert_eq!(keys, ["aws:CurrentTime", "app:x", "app:who"]);
+    assert_eq!(keys, ["aws:CurrentTime", "app:x", "app:who", "app:none", "app:none"]);
 }

@@ -164,6 +164,9 @@ pub(crate) struct TestShown {
     pub(crate) expected: Vec<String>,
     /// The request's; none where it does not have the key.
     pub(crate) found: Option<Vec<String>>,
+    /// The keys of variables among the policy's values that have no value in the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) without_value: Vec<String>,
     /// `holds`, `does-not-hold` or `cannot-be-evaluated`.
     pub(crate) result: String,
 }
@@ -246,10 +249,7 @@ impl Control {
             session,
             resource: format!(
                 "arn:{}:rds-db:{}:{}:{}{user}",
-                known.region.partition(),
-                known.region,
-                known.account,
-                known.dbuser_prefix
+                known.partition, known.region, known.account, known.dbuser_prefix
             ),
             database,
             user: user.to_owned(),
@@ -451,15 +451,19 @@ impl StatementShown {
 
 impl List {
     fn of(element: &str, list: &ListReport) -> Self {
-        let mut without_value = list.without_value.clone();
-        without_value.sort();
-        without_value.dedup();
         Self {
             element: format!("{}{element}", if list.negated { "Not" } else { "" }),
             items: list.items.clone(),
-            without_value,
+            without_value: each_once(&list.without_value),
         }
     }
+}
+
+fn each_once(keys: &[String]) -> Vec<String> {
+    let mut keys = keys.to_vec();
+    keys.sort();
+    keys.dedup();
+    keys
 }
 
 impl TestShown {
@@ -474,6 +478,7 @@ impl TestShown {
             key: test.key.clone(),
             expected: test.expected.clone(),
             found: test.found.clone(),
+            without_value: each_once(&test.without_value),
             result: result.to_owned(),
         }
     }

@@ -301,8 +301,12 @@ impl Page {
                 (false, _) => self.words(6, "", LABEL, items),
             }
         }
-        for key in &list.without_value {
-            self.words(6, "without value", LABEL, &format!("${{{key}}}"));
+        self.without_value(LABEL, &list.without_value);
+    }
+
+    fn without_value(&mut self, label: usize, keys: &[String]) {
+        for key in keys {
+            self.words(6, "without value", label, &format!("${{{key}}}"));
         }
     }
 
@@ -322,6 +326,7 @@ impl Page {
         self.words(6, "  policy", LABEL, &expected);
         let found = test.found.as_ref().map_or_else(|| "absent".to_owned(), |found| cut(found).join(", "));
         self.words(6, "  login", LABEL, &found);
+        self.without_value(LABEL, &test.without_value);
     }
 }
 
