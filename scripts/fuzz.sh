@@ -25,6 +25,6 @@ for target in "$@"; do
     # Inputs that are kept in the repository; what is found goes to the first folder.
     [ ! -d "fuzz/seeds/$target" ] || corpora+=("fuzz/seeds/$target")
     cargo fuzz run --sanitizer none --target-dir "$PWD/target/fuzz" "$target" "${corpora[@]}" -- \
-        -max_total_time="$seconds" -print_final_stats=0 -verbosity=0
+        -max_total_time="$seconds" -print_final_stats=1 -verbosity=0
 done
 echo "fuzz: nothing found by $*"

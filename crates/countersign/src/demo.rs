@@ -245,6 +245,7 @@ impl Demo {
         self.other_tokens()?;
         self.other_ways_in()?;
         self.withdrawn()?;
+        self.conditions_and_limits()?;
         self.switched_off()?;
         self.hanging()
     }
@@ -346,6 +347,46 @@ impl Demo {
             self.step(&login, &Expect::Success)?;
         }
         Ok(())
+    }
+
+    /// A condition on a tag, a variable, a permissions boundary; and what decided, statement by statement.
+    fn conditions_and_limits(&mut self) -> anyhow::Result<()> {
+        let login = login_as("mydbuser", "select session_user");
+        let document = r#"{"Version": "2012-10-17", "Statement": {"Sid": "OnlyOneself", "Effect": "Deny",
+  "Action": "rds-db:connect", "NotResource": "arn:aws:rds-db:*:*:dbuser:*/${aws:PrincipalTag/dbuser}",
+  "Condition": {"Null": {"aws:PrincipalTag/dbuser": "false"}}}}
+"#;
+        std::fs::write(self.folder.join("only-oneself.json"), document)?;
+        self.step(
+            "cat only-oneself.json; \"$COUNTERSIGN\" policy check only-oneself.json",
+            &Expect::Success,
+        )?;
+        self.step(
+            "aws iam put-user-policy --user-name mydbuser --policy-name only-oneself --policy-document file://only-oneself.json",
+            &Expect::Success,
+        )?;
+        self.step(&login, &Expect::Success)?;
+        self.step(
+            "aws iam tag-user --user-name mydbuser --tags Key=dbuser,Value=somebody",
+            &Expect::Success,
+        )?;
+        self.step(&login, &Expect::Refusal("explicit-deny"))?;
+        self.step(
+            "\"$COUNTERSIGN\" policy explain --principal arn:aws:iam::123456789012:user/mydbuser --db mydb --user mydbuser",
+            &Expect::Success,
+        )?;
+        self.step(
+            "aws iam tag-user --user-name mydbuser --tags Key=dbuser,Value=mydbuser",
+            &Expect::Success,
+        )?;
+        self.step(&login, &Expect::Success)?;
+        self.step(
+            "aws iam put-user-permissions-boundary --user-name mydbuser --permissions-boundary arn:aws:iam::aws:policy/ReadOnlyAccess",
+            &Expect::Success,
+        )?;
+        self.step(&login, &Expect::Refusal("not-allowed-by-permissions-boundary"))?;
+        self.step("aws iam delete-user-permissions-boundary --user-name mydbuser", &Expect::Success)?;
+        self.step(&login, &Expect::Success)
     }
 
     fn switched_off(&mut self) -> anyhow::Result<()> {
