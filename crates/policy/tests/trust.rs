@@ -7,23 +7,23 @@
 )]
 
 use policy::{
-    Document, Kind, NoContext, Policy, Principal, TrustIdentity, TrustOutcome, TrustPrincipal, TrustRequest,
-    validate,
+    Document, Entries, Kind, NoContext, Policy, Principal, TrustIdentity, TrustOutcome, TrustPrincipal,
+    TrustRequest, Value, validate,
 };
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
 
-fn message(statement: Value) -> String {
+fn message(statement: Json) -> String {
     let text = json!({"Version": "2012-10-17", "Statement": statement}).to_string();
     let checked = Document::parse(&text).and_then(|document| validate(&document, Kind::Trust));
     checked.map_or_else(|e| e.to_string(), |()| "accepted".into())
 }
 
-fn trusting(statements: Value) -> Policy {
+fn trusting(statements: Json) -> Policy {
     let text = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
     Policy::parse(&text, Kind::Trust).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
 
-fn allow(principal: Value) -> Value {
+fn allow(principal: Json) -> Json {
     json!({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"})
 }
 
@@ -180,7 +180,7 @@ fn a_deny_wins_and_reaches_a_whole_account() {
 
 #[test]
 fn not_principal_spares_only_the_whole_chain() {
-    let except = |names: Value| {
+    let except = |names: Json| {
         trusting(json!([
             allow(json!("*")),
             {"Effect": "Deny", "NotPrincipal": {"AWS": names}, "Action": "sts:AssumeRole"}
@@ -195,6 +195,40 @@ fn not_principal_spares_only_the_whole_chain() {
     assert_eq!(ask(&except(json!([account, role, session])), SESSION), "anyone");
     assert_eq!(ask(&except(json!([account, role])), SESSION), "denied");
     assert_eq!(ask(&except(json!(["*"])), SESSION), "anyone");
+}
+
+#[test]
+fn conditions_decide_here_too() {
+    let ask = |policy: &Policy, context: &[(&str, &[&str])]| {
+        let mut entries = Entries::default();
+        for (key, values) in context {
+            entries.set(*key, values.iter().map(|value| Value::Text(value)).collect());
+        }
+        policy.evaluate_trust(&TrustRequest::new("sts:AssumeRole", JANE, &entries))
+    };
+    let allowed = |outcome| matches!(outcome, TrustOutcome::AllowedByAccount(_));
+    let account = json!({"AWS": "123456789012"});
+    let trusted = |condition: Json| {
+        trusting(
+            json!({"Effect": "Allow", "Principal": account, "Action": "sts:AssumeRole", "Condition": condition}),
+        )
+    };
+    // The third party that is made to act for the wrong customer.
+    let external = trusted(json!({"StringEquals": {"sts:ExternalId": ["12345", "${aws:username}"]}}));
+    assert!(allowed(ask(&external, &[("sts:ExternalId", &["12345"])])));
+    assert!(allowed(ask(&external, &[("sts:ExternalId", &["jane"]), ("aws:username", &["jane"])])));
+    for other in [&["54321"][..], &["12345", "54321"], &[]] {
+        assert_eq!(ask(&external, &[("sts:ExternalId", other)]), TrustOutcome::NoMatch, "{other:?}");
+    }
+    // What cannot be evaluated keeps an Allow from applying and lets a Deny apply.
+    let number = json!({"NumericLessThan": {"app:n": "10"}});
+    let deny = json!({"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole*", "Condition": number});
+    let denying = trusting(json!([allow(account.clone()), deny]));
+    let numbers = trusted(number);
+    for (n, allows, denies) in [("5", true, true), ("50", false, false), ("five", false, true)] {
+        assert_eq!(allowed(ask(&numbers, &[("app:n", &[n])])), allows, "{n}");
+        assert_eq!(matches!(ask(&denying, &[("app:n", &[n])]), TrustOutcome::Denied(_)), denies, "{n}");
+    }
 }
 
 #[test]
