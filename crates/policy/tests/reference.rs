@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "a test says so by panicking"
 )]
 
@@ -51,6 +52,30 @@ proptest! {
             prop_assert!(text.get(span.start..span.end).is_some(), "{error} at {span:?} in {text}");
         }
     }
+}
+
+/// `make fuzz` asks for millions, without the fuzzer's instrumentation in the way: `COUNTERSIGN_CASES` documents, four
+/// requests each. A failure names its document; the seed is the number of the case.
+#[test]
+#[ignore = "takes as long as it is told to: `make fuzz`"]
+fn millions() {
+    let cases: u64 = std::env::var("COUNTERSIGN_CASES").map_or(1_000_000, |text| text.parse().unwrap());
+    let seed = std::env::var("COUNTERSIGN_SEED").map_or(1, |text| text.parse::<u64>().unwrap());
+    let mut requests = 0;
+    for number in seed..seed + cases {
+        let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let bytes: [u8; 640] = std::array::from_fn(|_| {
+            // xorshift64
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 24) as u8
+        });
+        let case = case(&mut Bytes::new(&bytes));
+        requests += case.requests.len();
+        compare(&case);
+    }
+    println!("{cases} policies and {requests} requests: compiled equals reference");
 }
 
 fn kind() -> impl Strategy<Value = Kind> {

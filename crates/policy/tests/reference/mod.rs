@@ -23,7 +23,11 @@ pub(crate) fn decide(
     resource: &str,
     context: &Context,
 ) -> Option<(bool, usize)> {
-    let applying = applying(document, action, resource, context);
+    decide_by(document, &applying(document, action, resource, context))
+}
+
+/// The same, where it is known which statements apply.
+pub(crate) fn decide_by(document: &Value, applying: &[bool]) -> Option<(bool, usize)> {
     let statements = many(&document["Statement"]);
     let first = |allow| {
         (0..statements.len())
