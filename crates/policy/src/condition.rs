@@ -6,6 +6,7 @@
 use crate::compile::Range;
 use crate::context::{Context, Room, Value};
 use crate::date::Instant;
+use crate::nearest::nearest;
 use crate::network::Network;
 use crate::number::Number;
 use crate::pattern::{Encoder, Expanded, KeyRef, Match, Pattern, Plain, Syntax, Texts};
@@ -40,6 +41,8 @@ macro_rules! tests {
         pub enum Test { $($name),* }
 
         impl Test {
+            const NAMES: &[&str] = &[$(stringify!($name)),*];
+
             fn parse(name: &str) -> Option<Self> {
                 match name { $(stringify!($name) => Some(Self::$name),)* _ => None }
             }
@@ -76,6 +79,23 @@ impl Operator {
             return None;
         }
         Some(Self { quantifier, test, if_exists })
+    }
+
+    /// What somebody who wrote a name that is none may have meant.
+    pub(crate) fn nearest(name: &str) -> Option<String> {
+        let (prefix, rest) = match name.split_once(':') {
+            Some((prefix, rest)) => (nearest(prefix, ["ForAllValues", "ForAnyValue"].into_iter())?, rest),
+            None => ("", name),
+        };
+        let at = rest.len().saturating_sub("IfExists".len());
+        let (rest, suffix) = match rest.split_at_checked(at) {
+            Some((rest, suffix)) if suffix.eq_ignore_ascii_case("IfExists") => (rest, "IfExists"),
+            _ => (rest, ""),
+        };
+        let colon = if prefix.is_empty() { "" } else { ":" };
+        let test = nearest(rest, Test::NAMES.iter().copied())?;
+        let meant = format!("{prefix}{colon}{test}{suffix}");
+        Self::parse(&meant).map(|_| meant)
     }
 
     /// Whether the values are points in time.
@@ -530,6 +550,21 @@ mod tests {
         for name in ["ForAllValues:StringNotEqualsIgnoreCaseIfExists", "ForAnyValue:Bool", "ArnLike", "Null"]
         {
             assert_eq!(Operator::parse(name).unwrap().to_string(), name);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_one_is_known() {
+        for (written, meant) in [
+            ("StringEqual", Some("StringEquals")),
+            ("stringequals", Some("StringEquals")),
+            ("ForAnyValues:StringLikeIfexists", Some("ForAnyValue:StringLikeIfExists")),
+            ("IPAddress", Some("IpAddress")),
+            ("ArnMatches", None),
+            ("NullIfExists", None),
+            ("x:y:z", None),
+        ] {
+            assert_eq!(Operator::nearest(written).as_deref(), meant, "{written}");
         }
     }
 

@@ -6,6 +6,7 @@
 use crate::condition::Operator;
 use crate::json::{self, Member, Node, Span, Value};
 use crate::malformed::Malformed;
+use crate::nearest::nearest;
 
 /// Longer documents are refused unread: the limit of AWS's own `PolicyDocument` parameters, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 131_072;
@@ -140,7 +141,7 @@ impl Document {
                 "Version" => version = Some(parse_version(&node)?),
                 "Id" => id = Some(string(node, "`Id` is a string")?),
                 "Statement" => statements = Some(parse_statements(node)?),
-                _ => return Err(unknown_element(&key, key_span)),
+                _ => return Err(unknown_element(&key, key_span, &["Version", "Id", "Statement"])),
             }
         }
         let statements = statements.ok_or_else(|| Malformed::syntax(span, "a policy has a `Statement`"))?;
@@ -189,7 +190,7 @@ fn parse_statement(node: Node<'_>) -> Result<Statement, Malformed> {
                 once(&mut resource, parse_list(node, key == "NotResource")?, key_span, "Resource")?;
             }
             "Condition" => condition = Some(parse_condition(node)?),
-            _ => return Err(unknown_element(&key, key_span)),
+            _ => return Err(unknown_element(&key, key_span, STATEMENT_ELEMENTS)),
         }
     }
     let (effect, effect_text) =
@@ -261,7 +262,8 @@ fn parse_condition_block(member: Member<'_>) -> Result<ConditionBlock, Malformed
     }
     let operator = Operator::parse(&name.value);
     if operator.is_none() && !keys.is_empty() {
-        let detail = format!("`{}` is not a condition operator", name.value);
+        let meant = did_you_mean(Operator::nearest(&name.value).as_deref());
+        let detail = format!("`{}` is not a condition operator{meant}", name.value);
         return Err(Malformed::syntax(name.span, detail));
     }
     Ok(ConditionBlock { name, operator, keys })
@@ -302,8 +304,26 @@ fn once<T>(slot: &mut Option<T>, value: T, key_span: Span, element: &str) -> Res
     Ok(())
 }
 
-fn unknown_element(key: &str, span: Span) -> Malformed {
-    Malformed::syntax(span, format!("`{key}` is not an element of the policy language here"))
+/// What a statement may have.
+const STATEMENT_ELEMENTS: &[&str] = &[
+    "Sid",
+    "Effect",
+    "Principal",
+    "NotPrincipal",
+    "Action",
+    "NotAction",
+    "Resource",
+    "NotResource",
+    "Condition",
+];
+
+fn unknown_element(key: &str, span: Span, known: &[&str]) -> Malformed {
+    let meant = did_you_mean(nearest(key, known.iter().copied()));
+    Malformed::syntax(span, format!("`{key}` is not an element of the policy language here{meant}"))
+}
+
+fn did_you_mean(meant: Option<&str>) -> String {
+    meant.map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default()
 }
 
 /// The size AWS holds against its quotas: characters other than white space.

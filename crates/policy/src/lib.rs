@@ -52,6 +52,7 @@ mod explain;
 mod json;
 mod lint;
 mod malformed;
+mod nearest;
 mod network;
 mod number;
 mod pattern;

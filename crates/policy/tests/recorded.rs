@@ -177,7 +177,10 @@ fn unknown_and_duplicate_keys_are_errors_that_say_which() {
     assert_eq!((error.reason(), error.detail()), (&Reason::Syntax, Some("the key `Action` appears twice")));
     let text = r#"{"Statement": {"Effect": "Allow", "action": "a:b", "Resource": "*"}}"#;
     let error = Document::parse(text).unwrap_err();
-    assert_eq!(error.detail(), Some("`action` is not an element of the policy language here"));
+    assert_eq!(
+        error.detail(),
+        Some("`action` is not an element of the policy language here: did you mean `Action`?")
+    );
 }
 
 #[test]

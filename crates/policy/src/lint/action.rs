@@ -4,9 +4,9 @@
 //! that resembles none may be newer than the lists, and is a warning.
 
 use super::known::{self, Service};
-use super::nearest::nearest;
 use super::{Lint, Scope, matches_action, variable};
 use crate::document::Text;
+use crate::nearest::nearest;
 
 const CONNECT: &str = "rds-db:connect";
 

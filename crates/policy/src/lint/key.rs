@@ -1,7 +1,7 @@
 //! Condition keys, as they are written in a condition and in a variable.
 
 use super::known::{self, Key};
-use super::nearest::nearest;
+use crate::nearest::nearest;
 
 /// What is wrong with a key.
 #[derive(Debug, PartialEq, Eq)]

@@ -8,7 +8,6 @@ mod action;
 mod condition;
 mod key;
 mod known;
-mod nearest;
 mod resource;
 mod value;
 mod variable;

@@ -102,7 +102,10 @@ fn what_aws_refuses_is_one_error_in_its_words() {
     let diagnostics = lint(&text, Kind::Managed, &[]);
     assert_eq!(diagnostics.len(), 1);
     assert_eq!(diagnostics[0].message, "Syntax errors in policy.");
-    assert_eq!(diagnostics[0].help.as_deref(), Some("`Efect` is not an element of the policy language here"));
+    assert_eq!(
+        diagnostics[0].help.as_deref(),
+        Some("`Efect` is not an element of the policy language here: did you mean `Effect`?")
+    );
     // What validates not, but parses, is looked through all the same.
     let text = r#"{"Version":"2012-10-17","Statement":[
         {"Effect":"Allow","Principal":"*","Action":"rds:connect","Resource":"mydb"}]}"#;

@@ -1,7 +1,7 @@
 //! "Did you mean": the known name that is written most like a given one.
 
 /// The candidate with the least typing errors, if they are few enough for it to be what was meant. Case does not count.
-pub(super) fn nearest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let name = name.to_lowercase();
     // One error in three characters; a longer name than any real one is not compared at all.
     let length = name.chars().count();
