@@ -4,10 +4,6 @@
 
 use countersign_tests::{Database, Door, Key, Output, Server};
 use serde_json::Value;
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use store::records::{Record, Session, SessionPolicies, SessionPrincipal, User};
-use store::{Change, EmbeddedStore, Outcome, Records};
 
 const IAM: &[&str] = &["--enable-iam-database-authentication"];
 const JANE: &str = "arn:aws:iam::123456789012:user/jane";
@@ -71,25 +67,9 @@ fn statements<'a>(answer: &'a Value, policy: &str) -> &'a [Value] {
     found.unwrap_or_else(|| panic!("no `{policy}` in {answer:#}"))["statements"].as_array().unwrap()
 }
 
-/// Changes a record of the stopped server.
-fn edit<R: Record + Clone>(server: &mut Server, key: &str, change: impl FnOnce(&mut R)) {
-    server.terminate();
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-        let store = EmbeddedStore::open(&server.data_dir().join("store.redb")).unwrap();
-        let records = Records::new(Arc::new(store));
-        let old = records.get::<R>(key).await.unwrap().expect("the record is there");
-        let mut new = old.record.clone();
-        change(&mut new);
-        let outcome = records.commit(Change::new().replace(&old, &new).unwrap()).await.unwrap();
-        assert!(matches!(outcome, Outcome::Committed(_)));
-    });
-    server.start_again();
-    server.await_database("mydb");
-}
-
 #[test]
 fn what_is_explained_is_what_a_login_comes_to() {
-    let mut server = Server::start(Door::usual());
+    let server = Server::start(Door::usual());
     let db = server.create_instance("mydb", IAM);
     server.as_master(&db, "create user mydbuser; grant rds_iam to mydbuser");
     let key = server.create_user("jane", None);
@@ -213,7 +193,8 @@ fn what_is_explained_is_what_a_login_comes_to() {
 
     // A boundary that does not allow.
     let boundary = create_policy(&server, "boundary", &db.policy("Allow", "another"));
-    edit::<User>(&mut server, "jane", |jane| jane.boundary = Some(boundary.parse().unwrap()));
+    let put = ["iam", "put-user-permissions-boundary", "--user-name", "jane"];
+    server.aws(&[&put[..], &["--permissions-boundary", &boundary]].concat()).succeed();
     agree(&server, "not-allowed-by-permissions-boundary");
     assert_eq!(server.audit().last().unwrap()["policy_type"], "permissions boundary");
     let text = explain(&server, JANE, &[]).succeed();
@@ -223,7 +204,7 @@ fn what_is_explained_is_what_a_login_comes_to() {
 
 #[test]
 fn roles_and_sessions() {
-    let mut server = Server::start(Door::usual());
+    let server = Server::start(Door::usual());
     let db = server.create_instance("mydb", IAM);
     server.as_master(&db, "create user mydbuser; grant rds_iam to mydbuser");
     let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession"],"Principal":{"AWS":"123456789012"}}]}"#;
@@ -242,18 +223,15 @@ fn roles_and_sessions() {
     assert!(text.starts_with("allowed: ") && text.contains("no session called `job` lives"), "{text}");
 
     // The session that ends last is the one, with what was passed.
-    let assume = |seconds: &str| {
+    let assume = |seconds: &str, more: &[&str]| {
         let arguments = ["sts", "assume-role", "--role-arn", role, "--role-session-name", "job"];
-        let arguments = [&arguments[..], &["--duration-seconds", seconds]].concat();
+        let arguments = [&arguments[..], &["--duration-seconds", seconds], more].concat();
         let answer: Value = serde_json::from_str(&server.aws(&arguments).succeed()).unwrap();
         let text = |member: &str| answer["Credentials"][member].as_str().unwrap().to_owned();
         Key { id: text("AccessKeyId"), secret: text("SecretAccessKey"), session: Some(text("SessionToken")) }
     };
-    let (wide, limited) = (assume("900"), assume("1800"));
-    edit::<Session>(&mut server, &limited.id, |session| {
-        let narrow = db.policy("Allow", "another");
-        session.policies = Some(SessionPolicies { inline: Some(narrow), managed: BTreeSet::new() });
-    });
+    let narrow = db.policy("Allow", "another");
+    let (wide, limited) = (assume("900", &[]), assume("1800", &["--policy", &narrow]));
     assert_eq!(explained(&server, session), "not-allowed-by-session-policy");
     assert_eq!(login(&server, &db, &limited), "not-allowed-by-session-policy");
     assert_eq!(server.audit().last().unwrap()["policy_type"], "session policy");
@@ -269,16 +247,8 @@ fn roles_and_sessions() {
     // A federated user has no more than its session policy.
     let bob = "arn:aws:sts::123456789012:federated-user/bob";
     explain(&server, bob, &[]).fail_with("there are no federated users");
-    let administrator =
-        server.aws(&["iam", "get-user", "--query", "User.UserId", "--output", "text"]).succeed();
-    edit::<Session>(&mut server, &wide.id, |session| {
-        session.principal = SessionPrincipal::FederatedUser {
-            user: "administrator".parse().unwrap(),
-            id: administrator.parse().unwrap(),
-            name: "bob".to_owned(),
-        };
-    });
-    assert_eq!(login(&server, &db, &wide), "not-allowed-by-session-policy");
+    let vouching = server.federation_token(&server.create_access_key("administrator"), "bob", &[]);
+    assert_eq!(login(&server, &db, &vouching), "not-allowed-by-session-policy");
     let text = explain(&server, bob, &[]).succeed();
     assert!(text.starts_with("refused (not-allowed-by-session-policy)"), "{text}");
     assert!(text.contains("session policies: none, and so nothing is allowed"), "{text}");
