@@ -240,6 +240,7 @@ def contexts():
     [result] = custom([policy], ["a:b"], ["arn:aws:a:::x"], CallerArn=JANE, ContextEntries=given)
     assert result["MissingContextValues"] == ["aws:PrincipalTag/t"] == result["ResourceSpecificResults"][0]["MissingContextValues"], result
 
+    refused("InvalidInput", custom, policies=[OWN], actions=[CONNECT], ContextEntries=[entry(f"my:key{n}", "a") for n in range(501)], says="at most 500 context keys, there are 501")
     refused("InvalidInput", custom, policies=[OWN], actions=[CONNECT], ContextEntries=[entry("my:key", "a"), entry("MY:key", "b")], says="The context key MY:key is given more than once.")
     refused("ValidationError", raw.simulate_custom_policy, PolicyInputList=[OWN], ActionNames=[CONNECT], ContextEntries=[entry("my:k", "a")], says="contextEntries.1.member.contextKeyName")
     refused("ValidationError", raw.simulate_custom_policy, PolicyInputList=[OWN], ActionNames=[CONNECT], ContextEntries=[entry("my:key", "a", type="text")], says="must satisfy enum value set: [string, stringList, numeric")

@@ -44,10 +44,21 @@ const TYPES: [Type; 6] = [
 const ENUM: &str = "must satisfy enum value set: [string, stringList, numeric, numericList, boolean, booleanList, ip, \
                     ipList, binary, binaryList, date, dateList]";
 
+/// The most context keys of a simulation: each condition looks for its key among them. AWS names no bound; no document has
+/// as many.
+const MOST: usize = 500;
+
 /// Takes the context keys.
 pub(super) fn take(params: &mut Params) -> Result<Vec<ContextEntry>, ApiError> {
     let mut entries: Vec<ContextEntry> = Vec::new();
-    for mut given in params.structures("ContextEntries", "member")? {
+    let given = params.structures("ContextEntries", "member")?;
+    if given.len() > MOST {
+        return Err(ApiError::invalid_input(format!(
+            "A simulation has at most {MOST} context keys, there are {}.",
+            given.len()
+        )));
+    }
+    for mut given in given {
         let name = given.required("ContextKeyName")?;
         if name.chars().count() < 5 {
             return Err(given.invalid(
