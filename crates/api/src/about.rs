@@ -12,16 +12,22 @@ use store::records::Tags;
 /// What an operation is about, and what it asks for.
 #[derive(Clone, Default)]
 pub struct About<'a> {
-    resource: Option<Seen<'a>>,
-    requested: Option<Seen<'a>>,
+    resource: Option<Seen>,
+    requested: Option<Seen>,
     keys: Entries<'a>,
 }
 
 /// Tags, and what the service calls them besides what all services do: `iam:ResourceTag`.
-#[derive(Clone, Copy)]
-struct Seen<'a> {
-    tags: &'a Tags,
+#[derive(Clone)]
+struct Seen {
+    tags: iam::Tags,
     name: &'static str,
+}
+
+impl Seen {
+    fn new(tags: &Tags, name: &'static str) -> Self {
+        Self { tags: tags.iter().collect(), name }
+    }
 }
 
 impl<'a> About<'a> {
@@ -32,15 +38,15 @@ impl<'a> About<'a> {
 
     /// The same, on a resource with tags: `aws:ResourceTag/...`, and the service's own name for it.
     #[must_use]
-    pub fn on(mut self, tags: &'a Tags, name: &'static str) -> Self {
-        self.resource = Some(Seen { tags, name });
+    pub fn on(mut self, tags: &Tags, name: &'static str) -> Self {
+        self.resource = Some(Seen::new(tags, name));
         self
     }
 
     /// The same, asking for tags: `aws:RequestTag/...`, the service's own name for it, and `aws:TagKeys`.
     #[must_use]
     pub fn requesting(mut self, tags: &'a Tags, name: &'static str) -> Self {
-        self.requested = Some(Seen { tags, name });
+        self.requested = Some(Seen::new(tags, name));
         self.naming_tags(tags.keys())
     }
 
@@ -74,8 +80,8 @@ impl<'a> About<'a> {
     }
 
     /// The tags of the resource.
-    pub(crate) fn resource_tags(&self) -> Option<iam::Tags> {
-        self.resource.map(|seen| seen.tags.iter().collect())
+    pub(crate) fn resource_tags(&self) -> Option<&iam::Tags> {
+        self.resource.as_ref().map(|seen| &seen.tags)
     }
 }
 
@@ -83,22 +89,16 @@ impl Context for About<'_> {
     fn values<'c>(&'c self, key: Key<'_>) -> Values<'c> {
         if let Some((name, tag)) = key.name().split_once('/') {
             let all_services = key.global() == Some(Global::RequestTag);
-            for (seen, also) in [(self.requested, all_services), (self.resource, false)] {
+            for (seen, also) in [(&self.requested, all_services), (&self.resource, false)] {
                 if let Some(seen) = seen
                     && (also || name.eq_ignore_ascii_case(seen.name))
                 {
-                    return Values::optional(find(seen.tags, tag).map(Value::Text));
+                    return Values::optional(seen.tags.get(tag).map(Value::Text));
                 }
             }
         }
         self.keys.values(key)
     }
-}
-
-/// The value of the tag with the key, as [`iam::Tags::get`] finds it.
-fn find<'t>(tags: &'t Tags, key: &str) -> Option<&'t str> {
-    let any_case = || tags.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, value)| value);
-    tags.get(key).or_else(any_case).map(String::as_str)
 }
 
 /// How a request came.

@@ -101,7 +101,6 @@ impl Call<'_> {
 
     /// Asks with what conditions and policy variables see of the call.
     pub fn with_context<T>(&self, about: &About<'_>, ask: impl FnOnce(&dyn Context) -> T) -> T {
-        let resource_tags = about.resource_tags();
         ask(&RequestContext {
             principal: &self.caller,
             now: Timestamp::from_unix(self.now.unix_timestamp()),
@@ -113,7 +112,7 @@ impl Call<'_> {
             // The API speaks HTTP.
             secure_transport: false,
             source_ip: self.wire.peer,
-            resource_tags: resource_tags.as_ref(),
+            resource_tags: about.resource_tags(),
             more: &Overlay { first: &self.wire, then: about },
         })
     }

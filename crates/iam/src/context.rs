@@ -21,16 +21,6 @@ impl Tags {
         let found = found.or_else(|| self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)));
         found.map(|(_, value)| value.as_ref())
     }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Keys and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_ref(), value.as_ref()))
-    }
 }
 
 impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Tags {
@@ -124,6 +114,6 @@ mod tests {
             (tags.get("Env"), tags.get("env"), tags.get("ENV")),
             (Some("prod"), Some("test"), Some("test"))
         );
-        assert_eq!((tags.get("Team"), tags.get("tea"), tags.is_empty()), (Some("a*"), None, false));
+        assert_eq!((tags.get("Team"), tags.get("tea")), (Some("a*"), None));
     }
 }

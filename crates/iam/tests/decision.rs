@@ -6,7 +6,7 @@
 use iam::{
     Arn, Authorization, Database, Denial, Group, NamedPolicy, Naming, Policies, PolicyType, Principal,
     PrincipalKind, ResourceId, ResourceKind, Role, SecurityToken, ServiceControlLevel, SessionCredential,
-    Snapshot, Tags, User, login_context,
+    Snapshot, User, login_context,
 };
 use policy::{Context, Key, Kind, Request, Resource, Value, Values};
 use sigv4::Timestamp;
@@ -444,10 +444,4 @@ fn conditions_see_who_logs_in_where_and_when() {
         with(r#"{"StringNotLike": {"aws:PrincipalTag/team": "${aws:PrincipalTag/cost}"}}"#, Who::User),
         "a tag `*`"
     );
-}
-
-#[test]
-fn tags_are_read_in_any_case() {
-    let tags: Tags = [("Env", "prod")].into_iter().collect();
-    assert_eq!((tags.get("env"), tags.iter().count()), (Some("prod"), 1));
 }

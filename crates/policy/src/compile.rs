@@ -187,19 +187,6 @@ impl Policy {
         let tested = self.tests.iter().map(|test| self.texts.key(test.key).name());
         tested.chain(self.texts.variable_keys())
     }
-
-    /// How many bytes of memory it takes.
-    pub fn memory(&self) -> usize {
-        let Self { texts, statements, actions, resources, principals, tests, expected } = self;
-        size_of::<Self>()
-            + texts.memory()
-            + size_of_val::<[_]>(statements)
-            + size_of_val::<[_]>(actions)
-            + size_of_val::<[_]>(resources)
-            + size_of_val::<[_]>(principals)
-            + size_of_val::<[_]>(tests)
-            + size_of_val::<[_]>(expected)
-    }
 }
 
 struct Compiler {

@@ -36,11 +36,6 @@ impl<'a> Entries<'a> {
         self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
         self.0.push((name, values));
     }
-
-    /// The names of the keys.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_ref())
-    }
 }
 
 impl Context for Entries<'_> {

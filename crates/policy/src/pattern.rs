@@ -117,10 +117,6 @@ impl Texts {
         Key::known(self.plain(key.name), key.global, key.tag.map(|tag| self.plain(tag)))
     }
 
-    pub(crate) fn memory(&self) -> usize {
-        self.patterns.len() + self.plain.len() + size_of_val::<[_]>(&self.variables)
-    }
-
     /// The keys that variables ask for.
     pub(crate) fn variable_keys(&self) -> impl Iterator<Item = &str> {
         self.variables.iter().map(|variable| self.plain(variable.key.name))
