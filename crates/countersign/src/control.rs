@@ -2,7 +2,6 @@
 //! socket in the data directory that only its owner can open; and its metrics, beside the API.
 
 pub(crate) mod database;
-mod document;
 pub(crate) mod explain;
 mod principal;
 pub(crate) mod query;

@@ -7,6 +7,7 @@ pub mod authorities;
 mod embedded;
 mod file;
 mod kv;
+mod policy_text;
 mod publish;
 pub mod records;
 mod seal;
@@ -16,6 +17,7 @@ pub use file::write_whole;
 pub use kv::{
     Compare, Entry, Event, Operation, Outcome, Range, Revision, Store, StoreError, Transaction, Watch,
 };
+pub use policy_text::policy_text;
 pub use publish::{Published, follow};
 pub use records::{Change, Record, Records, RecordsError, Versioned};
 pub use seal::{MasterKey, SealError, Sealed};

@@ -5,12 +5,12 @@
 use super::database::{self, DatabaseAnswer};
 use super::query::Query;
 use super::refusal::Refusal;
-use super::{Control, document, principal};
+use super::{Control, principal};
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use iam::{Authorization, CONNECT_ACTION, DecidedBy, Denial, PolicyReport, Reason, Says, Source, TypeReport};
 use policy::document::Effect;
-use policy::{Entries, Key, ListReport, Overlay, StatementReport, TestReport, Truth, Value};
+use policy::{Entries, Key, ListReport, Overlay, Place, StatementReport, TestReport, Truth, Value};
 use sigv4::Timestamp;
 use std::sync::Arc;
 
@@ -132,9 +132,9 @@ pub(crate) struct StatementShown {
     pub(crate) effect: String,
     /// Where it stands in the document, both from 1; none where the document is not to be had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) line: Option<usize>,
+    pub(crate) line: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) column: Option<usize>,
+    pub(crate) column: Option<u32>,
     pub(crate) applies: bool,
     /// What keeps it from applying: `action`, `resource` or `condition`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -283,7 +283,7 @@ impl Control {
     async fn show_type(&self, of_type: &TypeReport<'_>, session: Option<&str>) -> Result<TypeShown, Refusal> {
         let mut policies = Vec::new();
         for report in &of_type.policies {
-            let text = document::text(&self.records, &report.consulted, session).await?;
+            let text = store::policy_text(&self.records, &report.consulted, session).await?;
             policies.push(PolicyShown::of(report, text.as_deref()));
         }
         Ok(TypeShown {
@@ -425,7 +425,7 @@ impl StatementShown {
             let statement = text.get(report.span.start..report.span.end);
             statement.is_some_and(|statement| statement.starts_with('{') && statement.ends_with('}'))
         };
-        let place = text.filter(is_object).and_then(|text| document::place(text, report.span.start));
+        let place = text.filter(is_object).map(|text| Place::of(text, report.span.start));
         let (because, list) = match &report.verdict {
             policy::Verdict::Applies => (None, None),
             policy::Verdict::OtherAction(list) => (Some("action"), Some(List::of("Action", list))),
@@ -439,8 +439,8 @@ impl StatementShown {
                 Effect::Allow => "Allow".to_owned(),
                 Effect::Deny => "Deny".to_owned(),
             },
-            line: place.map(|(line, _)| line),
-            column: place.map(|(_, column)| column),
+            line: place.map(|at| at.line),
+            column: place.map(|at| at.column),
             applies: because.is_none(),
             because: because.map(str::to_owned),
             list,

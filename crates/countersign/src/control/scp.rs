@@ -2,13 +2,12 @@
 //! them, the organization's; so no call of the API, not even the account's administrators', reads or writes them.
 
 use super::Control;
-use super::document::place;
 use super::refusal::{Refusal, instead};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use iam::PolicyName;
-use policy::{Kind, Policy};
+use policy::{Kind, Place, Policy};
 use std::sync::Arc;
 use store::records::{Change, ServiceControlPolicy, Versioned};
 use store::{Outcome, Revision};
@@ -196,8 +195,8 @@ fn checked(document: &[u8]) -> Result<String, Refusal> {
         )));
     }
     let malformed = |error: policy::Malformed| {
-        let place = error.span().and_then(|span| place(text, span.start));
-        let place = place.map(|(line, column)| format!("{line}:{column}: ")).unwrap_or_default();
+        let place = error.span().map(|span| Place::of(text, span.start));
+        let place = place.map(|at| format!("{}:{}: ", at.line, at.column)).unwrap_or_default();
         let detail = error.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
         Refusal::wrong(format!("{place}{error}{detail}"))
     };

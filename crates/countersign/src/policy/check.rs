@@ -10,7 +10,7 @@ use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode,
     SourceSpan, SpanContents,
 };
-use policy::{Diagnostic, KnownDatabase, Severity, Span};
+use policy::{Diagnostic, KnownDatabase, Place, Severity, Span};
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{IsTerminal, Read, Write};
@@ -220,7 +220,7 @@ impl SourceCode for Source<'_> {
         let contents = self.text.read_span(span, before, behind)?;
         // The heading shows the column, which is of characters and not of bytes.
         let column = match before {
-            0 => place(&self.text, span.offset()).1 - 1,
+            0 => Place::of(&self.text, span.offset()).column as usize - 1,
             _ => contents.column(),
         };
         Ok(Box::new(MietteSpanContents::new_named(
@@ -293,10 +293,10 @@ fn first_line(text: &str, span: Span) -> Span {
 #[derive(Debug, serde::Serialize)]
 struct Finding {
     file: String,
-    line: usize,
-    column: usize,
-    end_line: usize,
-    end_column: usize,
+    line: u32,
+    column: u32,
+    end_line: u32,
+    end_column: u32,
     severity: &'static str,
     code: &'static str,
     message: String,
@@ -305,14 +305,14 @@ struct Finding {
 
 impl Finding {
     fn of(file: &str, text: &str, diagnostic: &Diagnostic) -> Self {
-        let (line, column) = place(text, diagnostic.span.start);
-        let (end_line, end_column) = place(text, diagnostic.span.end);
+        let start = Place::of(text, diagnostic.span.start);
+        let end = Place::of(text, diagnostic.span.end);
         Self {
             file: file.to_owned(),
-            line,
-            column,
-            end_line,
-            end_column,
+            line: start.line,
+            column: start.column,
+            end_line: end.line,
+            end_column: end.column,
             severity: severity_name(diagnostic.severity),
             code: diagnostic.code,
             message: diagnostic.message.clone(),
@@ -326,14 +326,6 @@ fn severity_name(severity: Severity) -> &'static str {
         Severity::Error => "error",
         Severity::Warning => "warning",
     }
-}
-
-/// Line and column of a byte, from 1; columns are of characters.
-fn place(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = before.matches('\n').count() + 1;
-    (line, before.get(line_start..).unwrap_or_default().chars().count() + 1)
 }
 
 #[cfg(test)]
@@ -435,14 +427,5 @@ mod tests {
         for text in ["", "\n", "{", "{\n"] {
             assert!(shown(text, PLAIN).ends_with("policy.json: 1 error\n"));
         }
-    }
-
-    #[test]
-    fn places_are_lines_and_characters() {
-        let text = "é\n\n  ü{x";
-        assert_eq!(place(text, 0), (1, 1));
-        assert_eq!(place(text, 2), (1, 2));
-        assert_eq!(place(text, text.find('{').unwrap()), (3, 4));
-        assert_eq!(place(text, text.len()), (3, 6));
     }
 }

@@ -14,9 +14,9 @@ use crate::query::{ApiError, Params, Writer};
 use axum::response::Response;
 use context::{ContextEntry, Known};
 use iam::{Authorization, Denial, Inquiry, Limits, PolicyType, Principal};
-use policies::{Asked, Given, Place};
+use policies::{Asked, Given, write_place};
 use policy::document::Effect;
-use policy::{Key, Overlay, Request, Resource, Values, Verdict};
+use policy::{Key, Overlay, Place, Request, Resource, Values, Verdict};
 use source::Source;
 use std::collections::BTreeMap;
 
@@ -268,8 +268,8 @@ impl<'a> Evaluated<'a> {
             // AWS's model has other values, AWS's answers this one.
             w.text("SourcePolicyType", "IAM Policy");
             if let Some((start, end)) = place {
-                start.write("StartPosition", w);
-                end.write("EndPosition", w);
+                write_place(*start, "StartPosition", w);
+                write_place(*end, "EndPosition", w);
             }
         });
         w.texts("MissingContextValues", "member", self.missing.names());

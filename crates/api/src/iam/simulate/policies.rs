@@ -1,15 +1,12 @@
 //! The policies of a simulation: those that are given with the question, those that are attached, how answers name them, and
 //! where their statements stand.
 
-use super::super::entity::Entity;
-use super::super::policies::{self, Found};
 use crate::call::Call;
 use crate::query::{ApiError, Params, Writer};
 use http::StatusCode;
-use iam::{Arn, Consulted, NamedPolicy, PolicyType, Source};
-use policy::{Document, Kind, Policy};
+use iam::{Consulted, NamedPolicy, PolicyType, Source};
+use policy::{Document, Kind, Place, Places, Policy};
 use std::sync::Arc;
-use store::records::{Group, Role, ServiceControlPolicy, User};
 
 /// A policy that is given with the question.
 pub(super) struct Given {
@@ -36,20 +33,12 @@ pub(super) struct Statement {
     pub(super) place: Option<(Place, Place)>,
 }
 
-/// A place in a document; lines and columns are counted from 1, columns in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    line: u32,
-    column: u32,
-}
-
-impl Place {
-    pub(super) fn write(self, name: &str, w: &mut Writer) {
-        w.element(name, |w| {
-            w.number("Line", self.line);
-            w.number("Column", self.column);
-        });
-    }
+/// Writes a place.
+pub(super) fn write_place(place: Place, name: &str, w: &mut Writer) {
+    w.element(name, |w| {
+        w.number("Line", place.line);
+        w.number("Column", place.column);
+    });
 }
 
 /// The parameter with the identity policies that are given.
@@ -121,7 +110,7 @@ impl Given {
 pub(super) async fn attached<'s>(call: &Call<'_>, consulted: Consulted<'s>) -> Result<Asked<'s>, ApiError> {
     let policy = readable(&consulted)?;
     let name = consulted.policy.map_or("", |named| &named.name);
-    let text = document(call, &consulted, name).await?;
+    let text = store::policy_text(&call.services.records, &consulted, None).await?;
     let kind = match consulted.kind {
         PolicyType::ServiceControl => Kind::ServiceControl,
         _ if consulted.managed => Kind::Managed,
@@ -159,42 +148,6 @@ fn id(consulted: &Consulted<'_>, name: &str) -> String {
     }
 }
 
-/// The text of an attached policy.
-async fn document(
-    call: &Call<'_>,
-    consulted: &Consulted<'_>,
-    name: &str,
-) -> Result<Option<String>, ApiError> {
-    if consulted.managed {
-        let Ok(arn) = name.parse::<Arn>() else { return Ok(None) };
-        return Ok(match policies::read(call, &arn).await? {
-            Some(Found::Own(policy)) => {
-                policy.versions.get(&policy.default_version).map(|version| version.document.clone())
-            }
-            Some(Found::Aws(policy)) => Some(policy.document.to_owned()),
-            None => None,
-        });
-    }
-    match consulted.source {
-        Source::User(user) => inline::<User>(call, user.arn.as_str(), name).await,
-        Source::Group(group) => inline::<Group>(call, group.arn.as_str(), name).await,
-        Source::Role(role) => inline::<Role>(call, role.arn.as_str(), name).await,
-        Source::Level(level) => {
-            let key = format!("{level}/{}", name.to_ascii_lowercase());
-            let found = call.services.records.get::<ServiceControlPolicy>(&key).await?;
-            Ok(found.map(|policy| policy.document.clone()))
-        }
-        Source::Session | Source::Question => Ok(None),
-    }
-}
-
-async fn inline<E: Entity>(call: &Call<'_>, arn: &str, name: &str) -> Result<Option<String>, ApiError> {
-    let entity = call.services.records.get::<E>(&last_segment(arn).to_ascii_lowercase()).await?;
-    let entity = entity.iter().flat_map(|entity| entity.inline());
-    let mut texts = entity.filter(|(known, _)| known.as_str() == name);
-    Ok(texts.next().map(|(_, text)| text.clone()))
-}
-
 /// What answers say of each statement. Where the text is gone or is another one by now there are no places, and each is
 /// said to ask for all that the policy asks for.
 fn statements(policy: &Policy, text: Option<&str>, kind: Kind) -> Vec<Statement> {
@@ -208,39 +161,17 @@ fn statements(policy: &Policy, text: Option<&str>, kind: Kind) -> Vec<Statement>
         let whole = || Statement { keys: policy.context_keys().map(str::to_owned).collect(), place: None };
         return std::iter::repeat_with(whole).take(policy.statement_count()).collect();
     };
-    let mut reader = Reader { rest: text, at: 0, place: Place { line: 1, column: 1 } };
+    let mut places = Places::new(text);
     let noted = document.statements.iter().map(|statement| {
         // Alone in a document it is a policy, which knows what it asks for.
         let alone = Document { id: None, statements: vec![statement.clone()], ..document };
         let keys = Policy::compile(&alone, kind)
             .map(|alone| alone.context_keys().map(str::to_owned).collect())
             .unwrap_or_default();
-        let start = reader.advance(statement.span.start);
-        Statement { keys, place: Some((start, reader.advance(statement.span.end))) }
+        let start = places.advance(statement.span.start);
+        Statement { keys, place: Some((start, places.advance(statement.span.end))) }
     });
     noted.collect()
-}
-
-/// Reads a text from its beginning to places further and further on.
-struct Reader<'t> {
-    rest: &'t str,
-    at: usize,
-    place: Place,
-}
-
-impl Reader<'_> {
-    fn advance(&mut self, to: usize) -> Place {
-        let (passed, rest) =
-            self.rest.split_at_checked(to.saturating_sub(self.at)).unwrap_or((self.rest, ""));
-        for character in passed.chars() {
-            match character {
-                '\n' => self.place = Place { line: self.place.line + 1, column: 1 },
-                _ => self.place.column += 1,
-            }
-        }
-        (self.at, self.rest) = (to, rest);
-        self.place
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
-//! The texts of policies, which a snapshot does not keep, and places in them as people count: lines and columns.
+//! The texts of policies, which a snapshot does not keep.
 
-use iam::{Consulted, PolicyType, Source};
-use store::RecordsError;
-use store::records::{
-    Group, InlinePolicies, ManagedPolicy, Records, Role, ServiceControlPolicy, Session, User,
+use crate::records::{
+    Group, InlinePolicies, ManagedPolicy, Records, RecordsError, Role, ServiceControlPolicy, Session, User,
 };
+use iam::{Consulted, PolicyType, Source};
 
 /// The text of a policy that has a say; none where it is not to be had. `session` is the access key id of the session.
-pub(super) async fn text(
+pub async fn policy_text(
     records: &Records,
     consulted: &Consulted<'_>,
     session: Option<&str>,
@@ -61,25 +60,4 @@ async fn managed(records: &Records, arn: &str) -> Result<Option<String>, Records
 /// What an ARN ends in, in lower case, as keys of records are.
 fn last(arn: &str) -> String {
     arn.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
-}
-
-/// The line and the column of a byte, both from 1; columns count characters.
-pub(super) fn place(text: &str, at: usize) -> Option<(usize, usize)> {
-    let before = text.get(..at)?;
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    Some((line, column))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::place;
-
-    #[test]
-    fn places_are_counted_from_1_in_characters() {
-        let text = "{\n  \"é\": x\n}";
-        assert_eq!(place(text, 0), Some((1, 1)));
-        assert_eq!(place(text, text.find('x').unwrap()), Some((2, 8)));
-        assert_eq!((place(text, text.len()), place(text, 99)), (Some((3, 2)), None));
-    }
 }
