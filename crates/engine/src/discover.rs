@@ -2,7 +2,7 @@
 
 use crate::OsUser;
 use futures_util::future::join_all;
-use iam::Engine;
+use iam::{Engine, Product};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use store::records::EngineVersion;
@@ -70,17 +70,14 @@ pub async fn discover(configured: &[PathBuf], user: &OsUser) -> Vec<Installation
 
 /// The engine versions that the installed servers can serve.
 pub fn engine_versions(installations: &[Installation]) -> Vec<EngineVersion> {
-    let of = |engine: Engine| {
-        installations.iter().map(move |installation| {
-            let prefix = match engine {
-                Engine::Postgres => "postgres",
-                Engine::AuroraPostgresql => "aurora-postgresql",
-            };
-            let family = format!("{prefix}{}", installation.major);
-            EngineVersion { engine, version: installation.version.clone(), family }
+    let of = |engine: &'static Engine| {
+        installations.iter().map(move |installation| EngineVersion {
+            engine: *engine,
+            version: installation.version.clone(),
+            family: format!("{engine}{}", installation.major),
         })
     };
-    of(Engine::Postgres).chain(of(Engine::AuroraPostgresql)).collect()
+    Product::PostgreSql.engines().iter().flat_map(of).collect()
 }
 
 fn distributions() -> impl Iterator<Item = PathBuf> {

@@ -14,31 +14,95 @@ pub enum Engine {
     Postgres,
     /// `aurora-postgresql`
     AuroraPostgresql,
+    /// `mysql`
+    Mysql,
+    /// `mariadb`
+    Mariadb,
+    /// `aurora-mysql`
+    AuroraMysql,
+}
+
+/// The server program that serves an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Product {
+    /// `postgres`
+    PostgreSql,
+    /// `mysqld`
+    MySql,
+    /// `mariadbd`
+    MariaDb,
+}
+
+impl Product {
+    /// The product as its makers write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PostgreSql => "PostgreSQL",
+            Self::MySql => "MySQL",
+            Self::MariaDb => "MariaDB",
+        }
+    }
+
+    /// The engines that it serves, the stand-alone one first.
+    pub fn engines(self) -> &'static [Engine] {
+        match self {
+            Self::PostgreSql => &[Engine::Postgres, Engine::AuroraPostgresql],
+            Self::MySql => &[Engine::Mysql, Engine::AuroraMysql],
+            Self::MariaDb => &[Engine::Mariadb],
+        }
+    }
+}
+
+impl fmt::Display for Product {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Why a text is no engine we run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an engine that is served here: expected `postgres` or `aurora-postgresql`")]
+#[error("`{0}` is not an engine that is served here: expected {expected}", expected = names())]
 pub struct EngineError(String);
 
+fn names() -> String {
+    Engine::ALL.map(|engine| format!("`{engine}`")).join(", ")
+}
+
 impl Engine {
+    /// Every engine that is served.
+    pub const ALL: [Self; 5] =
+        [Self::Postgres, Self::AuroraPostgresql, Self::Mysql, Self::AuroraMysql, Self::Mariadb];
+
     /// The engine's name in the RDS API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
             Self::AuroraPostgresql => "aurora-postgresql",
+            Self::Mysql => "mysql",
+            Self::Mariadb => "mariadb",
+            Self::AuroraMysql => "aurora-mysql",
+        }
+    }
+
+    /// The server program that serves it.
+    pub fn product(self) -> Product {
+        match self {
+            Self::Postgres | Self::AuroraPostgresql => Product::PostgreSql,
+            Self::Mysql | Self::AuroraMysql => Product::MySql,
+            Self::Mariadb => Product::MariaDb,
         }
     }
 
     /// Whether its instances belong to clusters.
     pub fn is_cluster_engine(self) -> bool {
-        matches!(self, Self::AuroraPostgresql)
+        matches!(self, Self::AuroraPostgresql | Self::AuroraMysql)
     }
 
     /// The port that is taken where none is asked for and it is free.
     pub fn default_port(self) -> u16 {
-        match self {
-            Self::Postgres | Self::AuroraPostgresql => 5432,
+        match self.product() {
+            Product::PostgreSql => 5432,
+            Product::MySql | Product::MariaDb => 3306,
         }
     }
 }
@@ -46,11 +110,8 @@ impl Engine {
 impl FromStr for Engine {
     type Err = EngineError;
     fn from_str(text: &str) -> Result<Self, EngineError> {
-        match text {
-            "postgres" => Ok(Self::Postgres),
-            "aurora-postgresql" => Ok(Self::AuroraPostgresql),
-            _ => Err(EngineError(text.chars().take(64).collect())),
-        }
+        let found = Self::ALL.into_iter().find(|engine| engine.as_str() == text);
+        found.ok_or_else(|| EngineError(text.chars().take(64).collect()))
     }
 }
 

@@ -28,7 +28,7 @@ pub use aws_managed::{AwsManaged, aws_managed};
 pub use connect::{CONNECT_ACTION, ConnectRequest, explain_connect, login_context, may_connect};
 pub use context::{RequestContext, Tags};
 pub use credential::{Credential, Holder, SecurityToken, SessionCredential};
-pub use database::{Database, Endpoint, Engine, EngineError, Naming};
+pub use database::{Database, Endpoint, Engine, EngineError, Naming, Product};
 pub use decision::{Allowed, Decision, FailureClass, Reason, Refused};
 pub use explain::{Explanation, PolicyReport, Says, TypeReport};
 pub use id::{AccessKeyId, AccountId, IdError, IdKind, KeyKind, ResourceId, ResourceKind, UniqueId};

@@ -60,6 +60,9 @@ fn description(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => "PostgreSQL",
         Engine::AuroraPostgresql => "Aurora (PostgreSQL)",
+        Engine::Mysql => "MySQL Community Edition",
+        Engine::AuroraMysql => "Aurora MySQL",
+        Engine::Mariadb => "MariaDB Community Edition",
     }
 }
 

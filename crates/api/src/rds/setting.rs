@@ -296,6 +296,9 @@ pub(super) fn log_types(engine: Engine) -> &'static [&'static str] {
     match engine {
         Engine::Postgres => &["postgresql", "upgrade", "iam-db-auth-error"],
         Engine::AuroraPostgresql => &["postgresql", "instance", "iam-db-auth-error"],
+        Engine::Mysql | Engine::Mariadb | Engine::AuroraMysql => {
+            &["audit", "error", "general", "slowquery", "iam-db-auth-error"]
+        }
     }
 }
 
