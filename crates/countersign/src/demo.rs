@@ -3,6 +3,8 @@
 //! Every step is a command that can be typed; it is shown, run, and its result compared with what it must be. Nothing is
 //! left behind: the data directory is a temporary one.
 
+mod mysql;
+
 use crate::{client, config, env};
 use anyhow::{Context, bail, ensure};
 use sigv4::{Timestamp, rds_token};
@@ -17,7 +19,8 @@ use zeroize::Zeroizing;
 /// Flags of `demo`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Needs `aws` 1.29 or 2.13, `psql` and PostgreSQL 14 or later; `make demo` installs them."
+    after_help = "Needs `aws` 1.29 or 2.13, `psql` and PostgreSQL 14 or later; `make demo` installs them. Shows MySQL or \
+                  MariaDB too, where the machine has a server and a client of them."
 )]
 pub(crate) struct Arguments {
     /// Which door PostgreSQL asks through [default: auto]
@@ -148,6 +151,7 @@ impl Demo {
         self.permission()?;
         self.logins()?;
         self.refusals()?;
+        self.mysql()?;
         self.audit()
     }
 
@@ -525,7 +529,10 @@ impl Demo {
 
 /// The server's one sentence, whichever door it asked through.
 fn is_refusal(errors: &str) -> bool {
-    ["PAM", "LDAP"].iter().any(|door| errors.contains(&format!("{door} authentication failed for user")))
+    let postgres = |door| errors.contains(&format!("{door} authentication failed for user"));
+    let mysql = errors.contains("ERROR 1045 (28000): Access denied for user")
+        && errors.contains("(using password: YES)");
+    postgres("PAM") || postgres("LDAP") || mysql
 }
 
 fn config_file(path: &Path, text: &str) -> anyhow::Result<()> {
