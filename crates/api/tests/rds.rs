@@ -11,7 +11,7 @@
 
 mod support;
 
-use iam::{ConnectRequest, Decision, Engine, may_connect};
+use iam::{ConnectRequest, Decision, Engine, Product, may_connect};
 use sigv4::Timestamp;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -21,21 +21,31 @@ use support::Server;
 use time::OffsetDateTime;
 
 fn installed() -> Vec<EngineVersion> {
-    [("15.18", 15), ("17.12", 17)]
-        .into_iter()
-        .flat_map(|(version, major)| {
-            [Engine::Postgres, Engine::AuroraPostgresql].map(|engine| EngineVersion {
-                engine,
-                version: version.to_owned(),
-                family: format!("{engine}{major}"),
-            })
-        })
-        .collect()
+    let of = |engine: Engine, version: String| {
+        let family = format!("{engine}{}", engine.product().series(&version));
+        EngineVersion { engine, version, family }
+    };
+    let mut versions = Vec::new();
+    for version in ["15.18", "17.12"] {
+        versions.extend(Product::PostgreSql.engines().iter().map(|engine| of(*engine, version.to_owned())));
+    }
+    for version in ["9.7.4", "8.4.7"] {
+        let aurora = format!("{}.mysql_aurora.{version}", Product::MySql.series(version));
+        versions.push(of(Engine::AuroraMysql, aurora));
+        versions.push(of(Engine::Mysql, version.to_owned()));
+    }
+    versions.extend(["10.11.19", "10.6.21"].map(|version| of(Engine::Mariadb, version.to_owned())));
+    versions
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn instances_clusters_groups_and_tags() {
     converse("rds.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engines_of_mysql_and_mariadb() {
+    converse("rds_mysql.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,6 +51,17 @@ impl Product {
             Self::MariaDb => &[Engine::Mariadb],
         }
     }
+
+    /// The series that a version belongs to, which stays from one release to the next: `15` of PostgreSQL 15.18, `8.4` of
+    /// MySQL 8.4.3 and of Aurora's `8.4.mysql_aurora.8.4.3`, `10.11` of MariaDB 10.11.19. A series is its own.
+    pub fn series(self, version: &str) -> &str {
+        let parts = match self {
+            Self::PostgreSql => 1,
+            Self::MySql | Self::MariaDb => 2,
+        };
+        let end = version.match_indices('.').nth(parts - 1).map_or(version.len(), |(at, _)| at);
+        version.get(..end).unwrap_or(version)
+    }
 }
 
 impl fmt::Display for Product {
@@ -314,6 +325,22 @@ mod tests {
 
     fn naming(domain: Option<&str>) -> Naming {
         Naming::new("123456789012".parse().unwrap(), domain)
+    }
+
+    #[test]
+    fn a_series_is_one_number_of_postgresql_and_two_of_the_others() {
+        for (product, version, series) in [
+            (Product::PostgreSql, "15.18", "15"),
+            (Product::PostgreSql, "18", "18"),
+            (Product::MySql, "9.7.4", "9.7"),
+            (Product::MySql, "8.0.mysql_aurora.3.08.0", "8.0"),
+            (Product::MySql, "8.4", "8.4"),
+            (Product::MySql, "8", "8"),
+            (Product::MariaDb, "10.11.19", "10.11"),
+            (Product::MariaDb, "", ""),
+        ] {
+            assert_eq!(product.series(version), series, "{product} {version}");
+        }
     }
 
     #[test]

@@ -1,127 +1,10 @@
 //! What identifiers, names, passwords and tags must look like, by the service model's text on each parameter.
 
-use super::error;
+use super::{error, reserved};
 use crate::query::{ApiError, Params};
-use iam::Engine;
+use iam::{Engine, Product};
 use store::records::Tags;
 use zeroize::Zeroizing;
-
-/// Words that cannot be a master user's or a database's name: PostgreSQL's reserved words, and the roles and databases that
-/// are there already.
-const RESERVED: &[&str] = &[
-    "all",
-    "analyse",
-    "analyze",
-    "and",
-    "any",
-    "array",
-    "as",
-    "asc",
-    "asymmetric",
-    "authorization",
-    "binary",
-    "both",
-    "case",
-    "cast",
-    "check",
-    "collate",
-    "collation",
-    "column",
-    "concurrently",
-    "constraint",
-    "create",
-    "cross",
-    "current_catalog",
-    "current_date",
-    "current_role",
-    "current_schema",
-    "current_time",
-    "current_timestamp",
-    "current_user",
-    "default",
-    "deferrable",
-    "desc",
-    "distinct",
-    "do",
-    "else",
-    "end",
-    "except",
-    "false",
-    "fetch",
-    "for",
-    "foreign",
-    "freeze",
-    "from",
-    "full",
-    "grant",
-    "group",
-    "having",
-    "ilike",
-    "in",
-    "initially",
-    "inner",
-    "intersect",
-    "into",
-    "is",
-    "isnull",
-    "join",
-    "lateral",
-    "leading",
-    "left",
-    "like",
-    "limit",
-    "localtime",
-    "localtimestamp",
-    "natural",
-    "none",
-    "not",
-    "notnull",
-    "null",
-    "offset",
-    "on",
-    "only",
-    "or",
-    "order",
-    "outer",
-    "overlaps",
-    "placing",
-    "primary",
-    "public",
-    "rdsadmin",
-    "references",
-    "returning",
-    "right",
-    "select",
-    "session_user",
-    "similar",
-    "some",
-    "symmetric",
-    "system_user",
-    "table",
-    "tablesample",
-    "template0",
-    "template1",
-    "then",
-    "to",
-    "trailing",
-    "true",
-    "union",
-    "unique",
-    "user",
-    "using",
-    "variadic",
-    "verbose",
-    "when",
-    "where",
-    "window",
-    "with",
-];
-
-fn is_reserved(name: &str) -> bool {
-    let folded = name.to_ascii_lowercase();
-    ["rds_", "pg_"].iter().any(|start| folded.starts_with(start))
-        || RESERVED.binary_search(&folded.as_str()).is_ok()
-}
 
 /// Whether the text is an identifier of at most `most` characters: letters, digits and hyphens, first a letter, no hyphen
 /// last and no two together.
@@ -168,7 +51,7 @@ pub(super) fn engine(params: &mut Params) -> Result<Engine, ApiError> {
 }
 
 /// The master user's name: 1 to 16 letters, digits or underscores, first a letter.
-pub(super) fn master_username(name: &str) -> Result<(), ApiError> {
+pub(super) fn master_username(engine: Engine, name: &str) -> Result<(), ApiError> {
     let shaped = (1..=16).contains(&name.len())
         && name.starts_with(|first: char| first.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -178,7 +61,7 @@ pub(super) fn master_username(name: &str) -> Result<(), ApiError> {
              a letter.",
         ));
     }
-    if is_reserved(name) || name.eq_ignore_ascii_case("admin") {
+    if reserved::is_user(engine.product(), name) {
         return Err(ApiError::invalid_parameter_value(format!(
             "MasterUsername {name} cannot be used as it is a reserved word used by the engine"
         )));
@@ -186,14 +69,19 @@ pub(super) fn master_username(name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The master user's password: 8 to 128 printable ASCII characters, none of `/`, `"`, `@` and space.
-pub(super) fn master_password(password: String) -> Result<Zeroizing<String>, ApiError> {
+/// The master user's password: 8 to 128 printable ASCII characters of PostgreSQL, 8 to 41 of MySQL and MariaDB, none of `/`,
+/// `"`, `@` and space.
+pub(super) fn master_password(engine: Engine, password: String) -> Result<Zeroizing<String>, ApiError> {
     let password = Zeroizing::new(password);
-    if !(8..=128).contains(&password.len()) {
-        return Err(ApiError::invalid_parameter_value(
-            "The parameter MasterUserPassword is not a valid password because it is shorter than 8 or longer than 128 \
-             characters.",
-        ));
+    let longest = match engine.product() {
+        Product::PostgreSql => 128,
+        Product::MySql | Product::MariaDb => 41,
+    };
+    if !(8..=longest).contains(&password.len()) {
+        return Err(ApiError::invalid_parameter_value(format!(
+            "The parameter MasterUserPassword is not a valid password because it is shorter than 8 or longer than {longest} \
+             characters."
+        )));
     }
     if !password.bytes().all(|b| b.is_ascii_graphic() && !b"/\"@".contains(&b)) {
         return Err(ApiError::invalid_parameter_value(
@@ -204,18 +92,23 @@ pub(super) fn master_password(password: String) -> Result<Zeroizing<String>, Api
     Ok(password)
 }
 
-/// The name of the database made at first: 1 to 63 letters, digits or underscores, first a letter or underscore.
-pub(super) fn database_name(parameter: &str, name: &str) -> Result<(), ApiError> {
-    let shaped = (1..=63).contains(&name.len())
-        && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+/// The name of the database made at first: letters, digits or underscores; of PostgreSQL at most 63, first a letter or an
+/// underscore, of MySQL and MariaDB at most 64, first a letter.
+pub(super) fn database_name(engine: Engine, parameter: &str, name: &str) -> Result<(), ApiError> {
+    let (longest, underscore) = match engine.product() {
+        Product::PostgreSql => (63, true),
+        Product::MySql | Product::MariaDb => (64, false),
+    };
+    let shaped = (1..=longest).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_alphabetic() || underscore && first == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !shaped {
+        let first = if underscore { "a letter or an underscore" } else { "a letter" };
         return Err(ApiError::invalid_parameter_value(format!(
-            "{parameter} must begin with a letter or an underscore and contain only alphanumeric characters and \
-             underscores, at most 63."
+            "{parameter} must begin with {first} and contain only alphanumeric characters and underscores, at most {longest}."
         )));
     }
-    if is_reserved(name) {
+    if reserved::is_database(engine.product(), name) {
         return Err(ApiError::invalid_parameter_value(format!(
             "Database name {name} cannot be used; it is a reserved word"
         )));
@@ -325,41 +218,62 @@ mod tests {
 
     #[test]
     fn names_and_passwords_of_master_users() {
-        for good in ["postgres", "admin1", "Jane_Doe"] {
-            assert!(master_username(good).is_ok(), "{good}");
+        for engine in Engine::ALL {
+            for good in ["admin1", "Jane_Doe", "sixteen_letters_"] {
+                assert!(master_username(engine, good).is_ok(), "{good} of {engine}");
+            }
+            for bad in
+                ["", "1a", "_a", "a-b", "mysql.sys", "rdsadmin", "rds_iam", "Select", "seventeen_letters"]
+            {
+                assert!(master_username(engine, bad).is_err(), "{bad} of {engine}");
+            }
+            assert_eq!(
+                master_password(engine, "Master-pass-1".to_owned()).unwrap().as_str(),
+                "Master-pass-1"
+            );
+            for bad in [
+                "short-1",
+                "with space",
+                "with/slash",
+                "with\"quote",
+                "with@sign",
+                "wïth-umlaut",
+                &"a".repeat(129),
+            ] {
+                let error = master_password(engine, bad.to_owned()).unwrap_err();
+                assert!(!error.message.contains(bad), "a refused password is not repeated: {error}");
+            }
         }
-        for bad in [
-            "",
-            "1a",
-            "_a",
-            "a-b",
-            "user",
-            "admin",
-            "rdsadmin",
-            "rds_iam",
-            "pg_monitor",
-            "Select",
-            "seventeen_letters",
-        ] {
-            assert!(master_username(bad).is_err(), "{bad}");
+        let postgres = ["postgres", "admin", "root", "user", "pg_monitor"];
+        let taken = postgres.map(|name| master_username(Engine::Postgres, name).is_err());
+        assert_eq!(taken, [false, true, false, true, true]);
+        for engine in [Engine::Mysql, Engine::Mariadb, Engine::AuroraMysql] {
+            for good in ["admin", "root", "user", "postgres"] {
+                assert!(master_username(engine, good).is_ok(), "{good} of {engine}");
+            }
+            assert!(master_password(engine, "a".repeat(41)).is_ok());
+            let error = master_password(engine, "a".repeat(42)).unwrap_err();
+            assert!(error.message.contains("longer than 41"), "{error}");
         }
-        assert!(RESERVED.is_sorted(), "so that it can be searched");
-        assert_eq!(master_password("Master-pass-1".to_owned()).unwrap().as_str(), "Master-pass-1");
-        for bad in [
-            "short-1",
-            "with space",
-            "with/slash",
-            "with\"quote",
-            "with@sign",
-            "wïth-umlaut",
-            &"a".repeat(129),
-        ] {
-            let error = master_password(bad.to_owned()).unwrap_err();
-            assert!(!error.message.contains(bad), "a refused password is not repeated: {error}");
+        assert!(master_password(Engine::AuroraPostgresql, "a".repeat(128)).is_ok());
+    }
+
+    #[test]
+    fn names_of_databases() {
+        let fits = |engine, name: &str| database_name(engine, "DBName", name).is_ok();
+        for engine in Engine::ALL {
+            assert!(fits(engine, "orders_2") && fits(engine, &"a".repeat(63)));
+            for bad in ["", "2orders", "a-b", "table", "rdsadmin", &"a".repeat(65)] {
+                assert!(!fits(engine, bad), "{bad} of {engine}");
+            }
         }
-        assert!(database_name("DBName", "orders_2").is_ok());
-        for bad in ["", "2orders", "a-b", "template1", "table"] {
-            assert!(database_name("DBName", bad).is_err(), "{bad}");
+        assert!(fits(Engine::Postgres, "_a") && !fits(Engine::Postgres, "template1"));
+        assert!(!fits(Engine::Postgres, &"a".repeat(64)));
+        for engine in [Engine::Mysql, Engine::Mariadb, Engine::AuroraMysql] {
+            assert!(fits(engine, "template1") && fits(engine, &"a".repeat(64)));
+            for bad in ["_a", "mysql", "SYS", "information_schema", "performance_schema"] {
+                assert!(!fits(engine, bad), "{bad} of {engine}");
+            }
         }
     }
 

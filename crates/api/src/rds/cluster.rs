@@ -2,7 +2,7 @@
 
 use super::arn::Kind;
 use super::fleet::{self, Fleet, held};
-use super::instance::{master, stays};
+use super::instance::{master, master_password, stays};
 use super::page::{Filters, Page, names};
 use super::permit::{Asked, authorize, authorize_about, authorize_on};
 use super::setting::{self, LogExports};
@@ -11,7 +11,7 @@ use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params};
 use axum::response::Response;
-use iam::{ResourceId, ResourceKind};
+use iam::{Engine, ResourceId, ResourceKind};
 use serde_json::json;
 use std::collections::BTreeSet;
 use store::Change;
@@ -27,18 +27,15 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
 
     let engine = check::engine(&mut params)?;
     if !engine.is_cluster_engine() {
-        return Err(error::unsupported(
-            &format!("Engine={engine}"),
-            "it would make a Multi-AZ DB cluster, which is not served here; use CreateDBInstance, or aurora-postgresql",
-        ));
+        return Err(no_clusters(engine));
     }
     setting::refuse(&mut params, setting::CLUSTER_REFUSED)?;
-    setting::master_authentication(&mut params)?;
-    let (master_name, master_password) = master(&mut params)?;
+    setting::master_authentication(&mut params, engine)?;
+    let (master_name, password) = master(&mut params, engine)?;
     let version = params.optional("EngineVersion");
     let asked_port = given_port(&mut params)?;
     let database = params.optional("DatabaseName");
-    database.as_deref().map(|name| check::database_name("DatabaseName", name)).transpose()?;
+    database.as_deref().map(|name| check::database_name(engine, "DatabaseName", name)).transpose()?;
     let parameter_group =
         params.optional("DBClusterParameterGroupName").map(|name| name.to_ascii_lowercase());
     let subnet_group =
@@ -49,7 +46,7 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
     let mut settings = Settings::new();
     setting::take(&mut params, setting::CLUSTER, &mut settings)?;
     setting::security_groups(&mut params, &mut settings)?;
-    setting::backup_retention(&mut params, 1, &mut settings)?;
+    setting::backup_retention(&mut params, engine, 1, &mut settings)?;
     LogExports::take(&mut params)?.apply(engine, &mut settings)?;
     zones(call, &mut params, &mut settings)?;
     params.finish()?;
@@ -66,7 +63,7 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
 
     let id = ResourceId::generate(ResourceKind::Cluster, call.services.random()?);
     let key = format!("{}{}/{identifier}", Cluster::PREFIX, call.region);
-    let password = call.services.master_key.seal(&key, master_password.as_bytes())?;
+    let password = call.services.master_key.seal(&key, password.as_bytes())?;
     let (fleet, cluster) = call
         .change(|| async {
             let fleet = Fleet::load(call).await?;
@@ -104,6 +101,21 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
         .await?;
     Ok(call
         .respond(|w| w.element("DBCluster", |w| show::cluster(w, call, &fleet, &cluster, State::Creating))))
+}
+
+/// Why an engine whose instances stand alone has no clusters here.
+fn no_clusters(engine: Engine) -> ApiError {
+    match engine.product().engines().iter().find(|other| other.is_cluster_engine()) {
+        Some(other) => error::unsupported(
+            &format!("Engine={engine}"),
+            &format!(
+                "it would make a Multi-AZ DB cluster, which is not served here; use CreateDBInstance, or {other}"
+            ),
+        ),
+        None => ApiError::invalid_parameter_value(format!(
+            "Invalid DB engine: {engine} has no DB clusters; use CreateDBInstance"
+        )),
+    }
 }
 
 fn given_port(params: &mut Params) -> Result<Option<u16>, ApiError> {
@@ -263,15 +275,16 @@ struct Modification {
 /// A cluster that is still being created may be modified too: what is wanted of it then is made at once.
 pub(super) async fn modify(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
     let identifier = named(call, &mut params).await?;
+    let engine = Fleet::load(call).await?.cluster(&identifier)?.engine;
     setting::refuse(&mut params, setting::CLUSTER_REFUSED)?;
-    setting::master_authentication(&mut params)?;
+    setting::master_authentication(&mut params, engine)?;
     let mut settings = Settings::new();
     setting::take(&mut params, setting::CLUSTER, &mut settings)?;
     setting::security_groups(&mut params, &mut settings)?;
-    setting::backup_retention(&mut params, 1, &mut settings)?;
+    setting::backup_retention(&mut params, engine, 1, &mut settings)?;
     let asked = Modification {
         immediately: params.flag("ApplyImmediately")?.unwrap_or(false),
-        password: params.optional("MasterUserPassword").map(check::master_password).transpose()?,
+        password: master_password(&mut params, engine)?,
         iam_auth: params.flag("EnableIAMDatabaseAuthentication")?,
         parameter_group: params.optional("DBClusterParameterGroupName").map(|name| name.to_ascii_lowercase()),
         option_group: params.optional("OptionGroupName"),

@@ -47,7 +47,7 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
             "The engine {engine} needs the parameter DBClusterIdentifier: its instances are members of DB clusters"
         )));
     }
-    setting::master_authentication(&mut params)?;
+    setting::master_authentication(&mut params, engine)?;
     let class = params.required("DBInstanceClass")?;
     check::instance_class(&class)?;
     let creation = Creation {
@@ -57,14 +57,14 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
         port: given_port(&mut params, "Port")?,
         master: match &cluster {
             Some(_) => None,
-            None => Some(master(&mut params)?),
+            None => Some(master(&mut params, engine)?),
         },
         parameter_group: lower(params.optional("DBParameterGroupName")),
         subnet_group: lower(params.optional("DBSubnetGroupName")),
         option_group: params.optional("OptionGroupName"),
     };
     let database = params.optional("DBName");
-    database.as_deref().map(|name| check::database_name("DBName", name)).transpose()?;
+    database.as_deref().map(|name| check::database_name(engine, "DBName", name)).transpose()?;
     let iam_auth = params.flag("EnableIAMDatabaseAuthentication")?.unwrap_or(false);
     let deletion_protection = params.flag("DeletionProtection")?.unwrap_or(false);
     let ca = setting::certificate_authority(&mut params)?;
@@ -72,7 +72,7 @@ pub(super) async fn create(call: &Call<'_>, mut params: Params) -> Result<Respon
     let mut settings = Settings::new();
     setting::take(&mut params, setting::INSTANCE, &mut settings)?;
     setting::security_groups(&mut params, &mut settings)?;
-    setting::backup_retention(&mut params, 0, &mut settings)?;
+    setting::backup_retention(&mut params, engine, 0, &mut settings)?;
     LogExports::take(&mut params)?.apply(engine, &mut settings)?;
     params.finish()?;
     let own_network = creation.subnet_group.as_deref().is_some_and(|name| name != "default");
@@ -266,10 +266,19 @@ fn lower(text: Option<String>) -> Option<String> {
 }
 
 /// Takes the master user that a new instance or cluster must have.
-pub(super) fn master(params: &mut Params) -> Result<(String, Zeroizing<String>), ApiError> {
+pub(super) fn master(params: &mut Params, engine: Engine) -> Result<(String, Zeroizing<String>), ApiError> {
     let name = params.required("MasterUsername")?;
-    check::master_username(&name)?;
-    Ok((name, check::master_password(params.required("MasterUserPassword")?)?))
+    check::master_username(engine, &name)?;
+    Ok((name, check::master_password(engine, params.required("MasterUserPassword")?)?))
+}
+
+/// Takes the password that a master user is to have from now on.
+pub(super) fn master_password(
+    params: &mut Params,
+    engine: Engine,
+) -> Result<Option<Zeroizing<String>>, ApiError> {
+    let given = params.optional("MasterUserPassword");
+    given.map(|password| check::master_password(engine, password)).transpose()
 }
 
 /// What is shown where nothing was asked for.
@@ -295,8 +304,9 @@ fn fill_in(
     setting::default(settings, "CopyTagsToSnapshot", false);
     setting::default(settings, "DatabaseInsightsMode", "standard");
     setting::default(settings, "DedicatedLogVolume", false);
-    setting::default(settings, "EngineLifecycleSupport", "open-source-rds-extended-support");
-    setting::default(settings, "LicenseModel", "postgresql-license");
+    setting::default(settings, "EngineLifecycleSupport", lifecycle(engine));
+    setting::default(settings, "LicenseModel", engine_version::license(engine));
+    license(engine, settings)?;
     setting::default(settings, "MonitoringInterval", 0);
     setting::default(settings, "NetworkType", "IPV4");
     setting::default(settings, "PerformanceInsightsEnabled", false);
@@ -306,6 +316,25 @@ fn fill_in(
     }
     setting::default_windows(settings);
     setting::check(call, settings)
+}
+
+/// What is shown of extended support: RDS has none for MariaDB.
+fn lifecycle(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Mariadb => "open-source-rds-extended-support-disabled",
+        _ => "open-source-rds-extended-support",
+    }
+}
+
+/// Checks that the license model is the engine's.
+fn license(engine: Engine, settings: &Settings) -> Result<(), ApiError> {
+    let own = engine_version::license(engine);
+    match settings.get("LicenseModel").and_then(serde_json::Value::as_str) {
+        Some(other) if other != own => Err(ApiError::invalid_parameter_combination(format!(
+            "Invalid license model '{other}' for engine '{engine}'. Valid license models are: {own}."
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Checks storage type and size against one another; a cluster's storage is its own.
@@ -396,23 +425,27 @@ struct Modification {
 /// ModifyDBInstance.
 pub(super) async fn modify(call: &Call<'_>, mut params: Params) -> Result<Response, ApiError> {
     let identifier = named(call, &mut params).await?;
-    let is_member = Fleet::load(call).await?.instance(&identifier)?.cluster.is_some();
+    let fleet = Fleet::load(call).await?;
+    let (engine, is_member) = {
+        let instance = fleet.instance(&identifier)?;
+        (instance.engine, instance.cluster.is_some())
+    };
     setting::refuse(&mut params, setting::INSTANCE_REFUSED)?;
     if is_member {
         let before = "The specified DB Instance is a member of a DB Cluster. Modify";
         belongs_to_the_cluster(&mut params, before, " using the ModifyDbCluster API")?;
     }
-    setting::master_authentication(&mut params)?;
+    setting::master_authentication(&mut params, engine)?;
     // A certificate is replaced by a reload: there is no restart that could be left out.
     params.flag("CertificateRotationRestart")?;
     let mut settings = Settings::new();
     setting::take(&mut params, setting::INSTANCE, &mut settings)?;
     setting::security_groups(&mut params, &mut settings)?;
-    setting::backup_retention(&mut params, 0, &mut settings)?;
+    setting::backup_retention(&mut params, engine, 0, &mut settings)?;
     let asked = Modification {
         immediately: params.flag("ApplyImmediately")?.unwrap_or(false),
         class: params.optional("DBInstanceClass"),
-        password: params.optional("MasterUserPassword").map(check::master_password).transpose()?,
+        password: master_password(&mut params, engine)?,
         iam_auth: params.flag("EnableIAMDatabaseAuthentication")?,
         ca: setting::certificate_authority(&mut params)?,
         parameter_group: lower(params.optional("DBParameterGroupName")),
@@ -473,6 +506,7 @@ async fn modified(
     setting::merge(&mut new.settings, &asked.settings);
     asked.logs.apply(old.engine, &mut new.settings)?;
     storage_size(old.engine, &mut new.settings)?;
+    license(old.engine, &new.settings)?;
     setting::check(call, &new.settings)?;
     if let Some(name) = asked.subnet_group.as_ref().filter(|name| **name != old.subnet_group) {
         if old.cluster.is_some() {
@@ -531,13 +565,17 @@ pub(super) fn stays(
     let refused = |parameter: &str, now: &str| {
         Err(error::unsupported(
             parameter,
-            &format!("it stays {now}; make another one and carry the data over with pg_dump"),
+            &format!(
+                "it stays {now}; make another one and carry the data over with {}",
+                setting::copier(engine)
+            ),
         ))
     };
     if asked_engine.is_some_and(|asked| asked != engine.as_str()) {
         return refused("Engine", engine.as_str());
     }
-    if asked_version.is_some_and(|asked| asked != version && asked != engine_version::major(version)) {
+    if asked_version.is_some_and(|asked| asked != version && asked != engine_version::major(engine, version))
+    {
         return refused("EngineVersion", version);
     }
     if asked_port.is_some_and(|asked| asked != port) {

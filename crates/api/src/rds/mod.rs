@@ -15,6 +15,7 @@ mod parameter;
 mod parameter_group;
 mod permit;
 mod port;
+mod reserved;
 mod setting;
 mod show;
 mod subnet_group;

@@ -10,6 +10,7 @@ use crate::about::About;
 use crate::call::Call;
 use crate::query::{ApiError, Params, Writer};
 use axum::response::Response;
+use iam::{Engine, Product};
 use std::collections::{BTreeMap, BTreeSet};
 use store::records::{ParameterGroup, ParameterGroupKind, Tags};
 use store::{Change, Versioned};
@@ -17,11 +18,26 @@ use store::{Change, Versioned};
 /// How many parameters one call may change.
 const MOST_CHANGES: usize = 20;
 
-/// A family of parameter groups, such as `postgres15`.
+/// A family of parameter groups, such as `postgres15` or `aurora-mysql8.4`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Family(String);
 
 impl Family {
+    #[cfg(test)]
+    pub(super) fn new(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// The server program whose parameters it has: that of the engine that stands before its version.
+    pub(super) fn product(&self) -> Option<Product> {
+        let is_of = |engine: &Engine| {
+            self.0
+                .strip_prefix(engine.as_str())
+                .is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        Engine::ALL.into_iter().find(is_of).map(Engine::product)
+    }
+
     /// Whether it is of an engine whose instances belong to clusters.
     pub(super) fn is_of_clusters(&self) -> bool {
         self.0.starts_with("aurora-")

@@ -6,7 +6,7 @@
 use super::{check, error};
 use crate::call::Call;
 use crate::query::{ApiError, Params, Writer};
-use iam::{Arn, Engine};
+use iam::{Arn, Engine, Product};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use store::records::{MaintenanceWindow, Settings, minute_of_day};
@@ -51,7 +51,7 @@ pub(super) const INSTANCE: &[Kept] = &[
     kept("EnablePerformanceInsights", "PerformanceInsightsEnabled", Rule::Flag),
     kept("EngineLifecycleSupport", "EngineLifecycleSupport", Rule::OneOf(LIFECYCLES)),
     kept("Iops", "Iops", Rule::Integer(1_000, 256_000)),
-    kept("LicenseModel", "LicenseModel", Rule::OneOf(&["postgresql-license"])),
+    kept("LicenseModel", "LicenseModel", Rule::OneOf(&["postgresql-license", "general-public-license"])),
     kept("MaxAllocatedStorage", "MaxAllocatedStorage", Rule::Integer(5, 65_536)),
     kept("MonitoringInterval", "MonitoringInterval", Rule::AnyOf(MONITORING)),
     kept("MonitoringRoleArn", "MonitoringRoleArn", Rule::Like(is_role_arn, "must be the ARN of a role")),
@@ -272,6 +272,7 @@ pub(super) fn security_groups(params: &mut Params, settings: &mut Settings) -> R
 /// that somebody counts on them.
 pub(super) fn backup_retention(
     params: &mut Params,
+    engine: Engine,
     least: i64,
     settings: &mut Settings,
 ) -> Result<(), ApiError> {
@@ -286,8 +287,20 @@ pub(super) fn backup_retention(
         }
         Some(_) => Err(error::unsupported(
             "BackupRetentionPeriod",
-            "no automated backups are made here; give 1 at most, and keep copies with pg_dump or pg_basebackup",
+            &format!(
+                "no automated backups are made here; give 1 at most, and keep copies with {}",
+                copier(engine)
+            ),
         )),
+    }
+}
+
+/// The program of the engine's makers that carries data over, or keeps a copy of it.
+pub(super) fn copier(engine: Engine) -> &'static str {
+    match engine.product() {
+        Product::PostgreSql => "pg_dump",
+        Product::MySql => "mysqldump",
+        Product::MariaDb => "mariadb-dump",
     }
 }
 
@@ -296,9 +309,8 @@ pub(super) fn log_types(engine: Engine) -> &'static [&'static str] {
     match engine {
         Engine::Postgres => &["postgresql", "upgrade", "iam-db-auth-error"],
         Engine::AuroraPostgresql => &["postgresql", "instance", "iam-db-auth-error"],
-        Engine::Mysql | Engine::Mariadb | Engine::AuroraMysql => {
-            &["audit", "error", "general", "slowquery", "iam-db-auth-error"]
-        }
+        Engine::Mysql | Engine::Mariadb => &["audit", "error", "general", "slowquery", "iam-db-auth-error"],
+        Engine::AuroraMysql => &["audit", "error", "general", "instance", "slowquery", "iam-db-auth-error"],
     }
 }
 
@@ -351,7 +363,7 @@ pub(super) fn strings(settings: &Settings, name: &str) -> Vec<String> {
     values.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Checks `OptionGroupName`: PostgreSQL has no options, and so there is the default group alone.
+/// Checks `OptionGroupName`: no options are served, and so there is the default group alone.
 pub(super) fn option_group(asked: Option<&str>, default: &str) -> Result<(), ApiError> {
     match asked {
         Some(name) if !name.eq_ignore_ascii_case(default) => Err(error::option_group_not_found(name)),
@@ -414,10 +426,10 @@ const ENCRYPTION: &str =
 const SECRETS: &str = "no secret manager keeps the master user's password here; give MasterUserPassword";
 const DIRECTORY: &str = "no directory service is joined and Kerberos is not served";
 const ONE_SERVER: &str = "an instance is one server here, without a standby";
-const MASTER_BY_TOKEN: &str =
-    "the master user is made with a password; grant it rds_iam to have it log in by token";
 const OTHER_ENGINES: &str = "it is for engines that are not served here";
-const SNAPSHOTS: &str = "no snapshots are made here; keep a copy with pg_dump or pg_basebackup";
+const SNAPSHOTS: &str = "no snapshots are made here; keep a copy with pg_dump, mysqldump or mariadb-dump";
+const CHARACTER_SET: &str = "it is for engines that are not served here; of MySQL and MariaDB set the parameter character_set_server in a parameter \
+     group";
 const CLUSTERS: &str = "it is for Multi-AZ DB clusters, which are not served here";
 const REPLICATION: &str = "no data is replicated between clusters here";
 const RENAMING: &str = "an identifier stands in certificates and endpoints and is not changed here";
@@ -446,9 +458,9 @@ pub(super) const INSTANCE_REFUSED: &[Refused] = &[
     refused("DBSecurityGroups", "DB security groups are of EC2-Classic and filter nothing here"),
     refused_unless(false, "EnableCustomerOwnedIp", "there are no customer-owned addresses here"),
     refused("CustomIamInstanceProfile", OTHER_ENGINES),
-    refused("CharacterSetName", OTHER_ENGINES),
+    refused("CharacterSetName", CHARACTER_SET),
     refused("NcharCharacterSetName", OTHER_ENGINES),
-    refused("Timezone", "set the parameter timezone in a DB parameter group"),
+    refused("Timezone", "set the parameter timezone (of MySQL and MariaDB time_zone) in a parameter group"),
     refused("DBSystemId", OTHER_ENGINES),
     refused_unless(false, "MultiTenant", OTHER_ENGINES),
     refused("AdditionalStorageVolumes", OTHER_ENGINES),
@@ -490,9 +502,9 @@ pub(super) const CLUSTER_REFUSED: &[Refused] = &[
     refused_unless(false, "EnableLimitlessDatabase", OTHER_ENGINES),
     refused("ClusterScalabilityType", OTHER_ENGINES),
     refused("DBSystemId", OTHER_ENGINES),
-    refused("CharacterSetName", OTHER_ENGINES),
+    refused("CharacterSetName", CHARACTER_SET),
     refused("RdsCustomClusterConfiguration", OTHER_ENGINES),
-    refused("BacktrackWindow", OTHER_ENGINES),
+    refused("BacktrackWindow", "no changes are kept here that a cluster could be taken back by"),
     refused("ScalingConfiguration", "a server has the machine's processors and memory here"),
     refused("ServerlessV2ScalingConfiguration", "a server has the machine's processors and memory here"),
     refused("DBClusterInstanceClass", CLUSTERS),
@@ -540,12 +552,17 @@ pub(super) fn refuse(params: &mut Params, table: &[Refused]) -> Result<(), ApiEr
 }
 
 /// Takes `MasterUserAuthenticationType`, which is `password`.
-pub(super) fn master_authentication(params: &mut Params) -> Result<(), ApiError> {
+pub(super) fn master_authentication(params: &mut Params, engine: Engine) -> Result<(), ApiError> {
+    let by_token = match engine.product() {
+        Product::PostgreSql => "grant it rds_iam",
+        Product::MySql | Product::MariaDb => "alter it to IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'",
+    };
     match params.optional("MasterUserAuthenticationType").as_deref() {
         None | Some("password") => Ok(()),
-        Some("iam-db-auth") => {
-            Err(error::unsupported("MasterUserAuthenticationType=iam-db-auth", MASTER_BY_TOKEN))
-        }
+        Some("iam-db-auth") => Err(error::unsupported(
+            "MasterUserAuthenticationType=iam-db-auth",
+            &format!("the master user is made with a password; {by_token} to have it log in by token"),
+        )),
         Some(other) => {
             Err(params.invalid("MasterUserAuthenticationType", other, "must be one of password, iam-db-auth"))
         }
@@ -607,7 +624,10 @@ mod tests {
         harmless.finish().unwrap();
         assert!(refuse(&mut params("DeleteAutomatedBackups=false"), ENDING_REFUSED).is_err());
         refuse(&mut params("DeleteAutomatedBackups=true"), ENDING_REFUSED).unwrap();
-        assert!(backup_retention(&mut params("BackupRetentionPeriod=7"), 0, &mut Settings::new()).is_err());
+        assert!(
+            backup_retention(&mut params("BackupRetentionPeriod=7"), Engine::Mysql, 0, &mut Settings::new())
+                .is_err()
+        );
     }
 
     #[test]
@@ -620,6 +640,13 @@ mod tests {
         assert_eq!(strings(&settings, LOG_EXPORTS), ["iam-db-auth-error"]);
         let unknown = LogExports::take(&mut params("EnableCloudwatchLogsExports.member.1=audit")).unwrap();
         assert!(unknown.apply(Engine::Postgres, &mut settings).is_err());
+        for engine in [Engine::Mysql, Engine::Mariadb, Engine::AuroraMysql] {
+            unknown.apply(engine, &mut Settings::new()).unwrap();
+        }
+        let instance =
+            LogExports::take(&mut params("EnableCloudwatchLogsExports.member.1=instance")).unwrap();
+        instance.apply(Engine::AuroraMysql, &mut Settings::new()).unwrap();
+        assert!(instance.apply(Engine::Mysql, &mut Settings::new()).is_err());
     }
 
     #[test]

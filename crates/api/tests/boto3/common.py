@@ -2,6 +2,7 @@
 
 import json
 import os
+import xml.etree.ElementTree as ElementTree
 
 import boto3
 from botocore.exceptions import ClientError
@@ -65,3 +66,34 @@ def with_headers(client, headers):
     """The client, sending headers of the caller's making."""
     client.meta.events.register("before-sign.*", lambda request, **_: [request.headers.add_header(*h) for h in headers.items()])
     return client
+
+
+def conforms(shape, element):
+    """Every member is one of the service model's: the parser of botocore skips in silence what it does not know."""
+    name = lambda child: child.tag.split("}")[1]
+    if shape.type_name == "structure":
+        for child in element:
+            assert name(child) in shape.members, f"{name(child)} is no member of {shape.name}"
+            conforms(shape.members[name(child)], child)
+    elif shape.type_name == "list":
+        for child in element:
+            expected = shape.member.serialization.get("name", "member")
+            assert name(child) == expected, f"{name(child)} is not {expected}, the member of {shape.name}"
+            conforms(shape.member, child)
+
+
+def check_shape(http_response, model, **_):
+    if http_response.status_code == 200 and model.output_shape:
+        conforms(model.output_shape, ElementTree.fromstring(http_response.content)[0])
+
+
+def conforming(client):
+    """The client, which checks that every answer has members of the service model's alone."""
+    client.meta.events.register("after-call.*", check_shape)
+    return client
+
+
+def settle():
+    """Has the test write the status that the reconciler would."""
+    print("settle", flush=True)
+    assert input() == "settled"

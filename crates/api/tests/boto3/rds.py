@@ -3,10 +3,9 @@
 import datetime
 import re
 import socket
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
 
-from common import ACCOUNT, allow, client, document, refused
+from common import ACCOUNT, client, conforming, document, refused, settle
 
 REGION = "eu-central-1"
 ARN = f"arn:aws:rds:{REGION}:{ACCOUNT}"
@@ -14,34 +13,7 @@ PASSWORD = "Master-pass-1"
 rds = client("rds")
 called = Counter()
 rds.meta.events.register("before-call.rds", lambda model, **_: called.update([model.name]))
-
-
-def conforms(shape, element):
-    """Every member is one of the service model's: the parser of botocore skips in silence what it does not know."""
-    name = lambda child: child.tag.split("}")[1]
-    if shape.type_name == "structure":
-        for child in element:
-            assert name(child) in shape.members, f"{name(child)} is no member of {shape.name}"
-            conforms(shape.members[name(child)], child)
-    elif shape.type_name == "list":
-        for child in element:
-            expected = shape.member.serialization.get("name", "member")
-            assert name(child) == expected, f"{name(child)} is not {expected}, the member of {shape.name}"
-            conforms(shape.member, child)
-
-
-def check_shape(http_response, model, **_):
-    if http_response.status_code == 200 and model.output_shape:
-        conforms(model.output_shape, ElementTree.fromstring(http_response.content)[0])
-
-
-rds.meta.events.register("after-call.rds", check_shape)
-
-
-def settle():
-    """Has the test write the status that the reconciler would."""
-    print("settle", flush=True)
-    assert input() == "settled"
+conforming(rds)
 
 
 def instance(name="mydb"):
@@ -352,7 +324,8 @@ def parameter_groups():
     refused("DBParameterGroupAlreadyExists", rds.create_db_parameter_group, **create)
     refused("InvalidParameterValue", rds.create_db_parameter_group, **{**create, "DBParameterGroupName": "x", "DBParameterGroupFamily": "postgres13"}, says="postgres13")
     groups = [g["DBParameterGroupName"] for g in rds.describe_db_parameter_groups()["DBParameterGroups"]]
-    assert groups == ["default.aurora-postgresql15", "default.aurora-postgresql17", "default.postgres15", "default.postgres17", "mine"]
+    assert [g for g in groups if "postgres" in g] == [f"default.{e}{v}" for e in ("aurora-postgresql", "postgres") for v in (15, 17)]
+    assert groups[-1] == "mine" and len(groups) == 11
     refused("DBParameterGroupNotFound", rds.describe_db_parameter_groups, DBParameterGroupName="none", status=404)
 
     known = values("describe_db_parameters", "default.postgres15")
@@ -411,7 +384,7 @@ def parameter_groups():
     )
     assert values("describe_db_cluster_parameters", "shared", Source="user")["rds.force_ssl"]["ParameterValue"] == "0"
     rds.reset_db_cluster_parameter_group(DBClusterParameterGroupName="shared", ResetAllParameters=True)
-    assert len(rds.describe_db_cluster_parameter_groups()["DBClusterParameterGroups"]) == 5
+    assert len(rds.describe_db_cluster_parameter_groups()["DBClusterParameterGroups"]) == 11
     rds.delete_db_cluster_parameter_group(DBClusterParameterGroupName="shared")
     refused("DBParameterGroupNotFound", rds.describe_db_cluster_parameter_groups, DBClusterParameterGroupName="shared", status=404)
 
@@ -420,9 +393,9 @@ def engines_and_certificates():
     def versions(**asked):
         return [(v["Engine"], v["EngineVersion"]) for v in rds.describe_db_engine_versions(**asked)["DBEngineVersions"]]
 
-    assert len(versions()) == 4 and versions(Engine="postgres") == [("postgres", "15.18"), ("postgres", "17.12")]
+    assert len(versions()) == 10 and versions(Engine="postgres") == [("postgres", "15.18"), ("postgres", "17.12")]
     assert versions(Engine="postgres", DefaultOnly=True) == [("postgres", "17.12")]
-    assert versions(Engine="postgres", EngineVersion="15") == [("postgres", "15.18")] and versions(Engine="mysql") == []
+    assert versions(Engine="postgres", EngineVersion="15") == [("postgres", "15.18")] and versions(Engine="db2-se") == []
     assert versions(Filters=[{"Name": "db-parameter-group-family", "Values": ["aurora-postgresql15"]}]) == [("aurora-postgresql", "15.18")]
     one = rds.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"][0]
     assert one["DBParameterGroupFamily"] == "postgres15" and one["MajorEngineVersion"] == "15"

@@ -1,6 +1,6 @@
 """What conditions see of RDS's operations, and what limits of a session do to a login."""
 
-from common import ACCOUNT, allow, client, document, new_user, refused, statement, trust
+from common import ACCOUNT, allow, client, document, new_user, refused, settle, statement, trust
 
 REGION = "eu-central-1"
 ARN = f"arn:aws:rds:{REGION}:{ACCOUNT}"
@@ -8,12 +8,6 @@ admin, iam = client("rds"), client("iam")
 key = new_user("operator")
 rds, sts = client("rds", key), client("sts", key)
 red, blue = [{"Key": "team", "Value": "red"}], [{"Key": "team", "Value": "blue"}]
-
-
-def settle():
-    """Has the test write the status that the reconciler would."""
-    print("settle", flush=True)
-    assert input() == "settled"
 
 
 def may(call, *statements):

@@ -46,7 +46,7 @@ pub struct Instance {
     pub resource_id: ResourceId,
     /// The engine.
     pub engine: Engine,
-    /// The version, as installed: `15.18`.
+    /// The version, as installed: `15.18`, `8.0.mysql_aurora.3.08.0`.
     pub engine_version: String,
     /// DBInstanceClass.
     pub class: String,
@@ -54,7 +54,7 @@ pub struct Instance {
     pub cluster: Option<String>,
     /// The port; for a member of a cluster the cluster's.
     pub port: u16,
-    /// The database made at first start, besides `postgres`.
+    /// The database made at first start, besides those that every server has.
     pub database: Option<String>,
     /// The master user; none for a member of a cluster.
     pub master: Option<MasterUser>,
@@ -114,7 +114,7 @@ pub struct Cluster {
     pub engine_version: String,
     /// The port its members answer at.
     pub port: u16,
-    /// The database made at first start, besides `postgres`.
+    /// The database made at first start, besides those that every server has.
     pub database: Option<String>,
     /// The master user.
     pub master: MasterUser,
@@ -298,7 +298,7 @@ pub struct ParameterGroup {
     pub kind: ParameterGroupKind,
     /// Its name, lower-case.
     pub name: String,
-    /// DBParameterGroupFamily, such as `postgres15`.
+    /// DBParameterGroupFamily, such as `postgres15` or `mysql8.4`.
     pub family: String,
     /// Description.
     pub description: String,
@@ -324,8 +324,8 @@ impl Record for ParameterGroup {
 pub struct EngineVersion {
     /// The engine.
     pub engine: Engine,
-    /// The version, such as `15.18`.
+    /// The version, such as `15.18`, `8.4.3` or `8.0.mysql_aurora.3.08.0`.
     pub version: String,
-    /// Its parameter group family, such as `postgres15` or `aurora-postgresql15`.
+    /// Its parameter group family, such as `postgres15`, `mariadb10.11` or `aurora-mysql8.0`.
     pub family: String,
 }
