@@ -17,6 +17,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("countersign-iam", 2),
     ("countersign-pki", 2),
     ("pam_countersign", 2),
+    ("auth_countersign", 2),
     ("countersign-sigv4", 1),
     ("countersign-policy", 1),
     ("countersign-ipc", 1),
@@ -47,7 +48,10 @@ const IMPURE: &[&str] = &[
 ];
 
 /// Modules loaded into a foreign process, with all they may depend on.
-const MODULES: &[(&str, &[&str])] = &[("pam_countersign", &["countersign-ipc", "countersign-dial", "libc"])];
+const MODULES: &[(&str, &[&str])] = &[
+    ("pam_countersign", &["countersign-ipc", "countersign-dial", "libc"]),
+    ("auth_countersign", &["countersign-ipc", "countersign-dial", "libc", "rustix"]),
+];
 
 /// The packages that our crates are built from, by package id.
 pub(crate) struct Graph(BTreeMap<String, Package>);
