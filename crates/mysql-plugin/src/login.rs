@@ -54,7 +54,10 @@ pub(crate) enum NoToken {
 
 /// The server and its client. No C in here: the tests stand in for both.
 pub(crate) trait Client {
-    /// The user that the client named; absent before its first packet was read.
+    /// Whether the client's first packet was read, and with it the switch to TLS if there is one.
+    fn introduced(&self) -> bool;
+
+    /// The user that the client named; absent until the server tells, which may be as late as with the token.
     fn user(&self) -> Option<Vec<u8>>;
 
     /// Describes the connection.
@@ -78,16 +81,24 @@ pub(crate) trait Client {
 
 /// Authenticates `client` by a token, within `timeout` once the token is there.
 pub(crate) fn authenticate(client: &mut impl Client, socket: &Path, timeout: Duration) -> Outcome {
-    // Where the plugin is the server's default, even the user's name comes with the first packet, and before it
-    // there is no TLS to ask about.
-    let early = client.user().is_none().then(|| client.token());
-    let user = client.user().unwrap_or_default();
-    let shown = user.escape_ascii();
+    // Where the plugin is the server's default, the token may come with the first packet, and before it there is
+    // no TLS to ask about. That packet may as well call for another plugin, which looks like a hang-up here.
+    let early = (!client.introduced()).then(|| client.token());
+    if matches!(early, Some(Err(NoToken::HungUp))) {
+        return Outcome::Failed;
+    }
     if let Err(why) = travels_safely(client.channel()) {
-        client.log(Level::Warning, &format!("refused `{shown}`: {why}"));
+        let who = match client.user() {
+            Some(user) => format!("`{}`", user.escape_ascii()),
+            None => format!("a login from `{}`", client.remote().escape_debug()),
+        };
+        client.log(Level::Warning, &format!("refused {who}: {why}"));
         return Outcome::Refused;
     }
-    let token = match early.unwrap_or_else(|| client.token()) {
+    let token = early.unwrap_or_else(|| client.token());
+    let user = client.user().unwrap_or_default();
+    let shown = user.escape_ascii();
+    let token = match token {
         Ok(token) => token,
         // A client that hangs up is no event worth a line.
         Err(NoToken::HungUp) => return Outcome::Failed,
@@ -197,7 +208,10 @@ mod tests {
 
     struct Fake {
         user: Option<&'static [u8]>,
+        /// Introduced, but the user is told with the first packet only: MariaDB.
         named_late: bool,
+        /// Not even introduced: the server's default plugin.
+        default_plugin: bool,
         channel: Channel,
         packet: Option<&'static [u8]>,
         packets_read: usize,
@@ -211,6 +225,7 @@ mod tests {
             Self {
                 user: Some(b"jane"),
                 named_late: false,
+                default_plugin: false,
                 channel: TLS,
                 packet: Some(b"the-token\0"),
                 packets_read: 0,
@@ -222,8 +237,13 @@ mod tests {
     }
 
     impl Client for Fake {
+        fn introduced(&self) -> bool {
+            !self.default_plugin || self.packets_read > 0
+        }
+
         fn user(&self) -> Option<Vec<u8>> {
-            self.user.filter(|_| !self.named_late || self.packets_read > 0).map(<[u8]>::to_vec)
+            let named = !(self.named_late || self.default_plugin) || self.packets_read > 0;
+            self.user.filter(|_| named).map(<[u8]>::to_vec)
         }
 
         fn channel(&mut self) -> Channel {
@@ -381,14 +401,31 @@ mod tests {
     }
 
     #[test]
-    fn a_user_named_by_the_first_packet_is_still_held_to_tls() {
+    fn a_user_named_with_the_token_is_not_waited_for_without_tls() {
         let mut client = Fake { named_late: true, ..Fake::default() };
         assert_eq!(against(&mut client, b"the-token", allowed(JANE)), Outcome::Allowed);
         assert_eq!(client.packets_read, 1);
         let channel = Channel { tls: Some(false), ..TLS };
         let mut client = Fake { named_late: true, channel, ..Fake::default() };
         assert_eq!(authenticate(&mut client, Path::new("/nonexistent/c"), SHORT), Outcome::Refused);
+        assert_eq!(client.packets_read, 0);
+        let line = "refused a login from `192.0.2.7`: tokens travel in TLS only; connect with TLS";
+        assert_eq!(client.only_line().1, line);
+    }
+
+    #[test]
+    fn the_default_plugin_reads_first_and_still_wants_tls() {
+        let mut client = Fake { default_plugin: true, ..Fake::default() };
+        assert_eq!(against(&mut client, b"the-token", allowed(JANE)), Outcome::Allowed);
+        assert_eq!(client.packets_read, 1);
+        let channel = Channel { tls: Some(false), ..TLS };
+        let mut client = Fake { default_plugin: true, channel, ..Fake::default() };
+        assert_eq!(authenticate(&mut client, Path::new("/nonexistent/c"), SHORT), Outcome::Refused);
         assert!(client.only_line().1.starts_with("refused `jane`: tokens travel in TLS only"));
+        // A client of another plugin's account.
+        let mut client = Fake { default_plugin: true, channel, packet: None, ..Fake::default() };
+        assert_eq!(authenticate(&mut client, Path::new("/nonexistent/c"), SHORT), Outcome::Failed);
+        assert!(client.log.borrow().is_empty());
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl<const USER: usize> Session<USER> {
         Self { vio, info, log }
     }
 
-    /// The account's authentication string.
+    /// The account's authentication string; in MariaDB, once a packet was read.
     pub(crate) fn string(&self) -> Vec<u8> {
         // SAFETY: the server's struct is live (`new`), and the pointer and the length are one field.
         unsafe {
@@ -39,7 +39,7 @@ impl<const USER: usize> Session<USER> {
         .unwrap_or_default()
     }
 
-    /// Reads the client's first packet if the user's name is still in it.
+    /// Reads a packet if the user's name comes with it. Of a client that may use any plugin, nothing is asked.
     pub(crate) fn introduce(&mut self) {
         if self.user().is_none() {
             drop(self.token());
@@ -71,6 +71,12 @@ impl<const USER: usize> Session<USER> {
 }
 
 impl<const USER: usize> Client for Session<USER> {
+    fn introduced(&self) -> bool {
+        // MariaDB forgets the user's name before each plugin and tells it again with the next packet; but there
+        // no plugin of ours can be the default one, so the first packet was always read.
+        matches!(self.log, Log::MariaDb(_)) || self.user().is_some()
+    }
+
     fn user(&self) -> Option<Vec<u8>> {
         // SAFETY: the server's struct is live (`new`), and the pointer and the length are one field.
         unsafe {
