@@ -30,7 +30,7 @@ pub(crate) enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Channel {
     pub(crate) protocol: Protocol,
-    /// Absent where the server does not tell: MariaDB before 11.4, early MySQL 8.0.
+    /// Absent where the server does not tell: MariaDB before 11.4, MySQL 8.
     pub(crate) tls: Option<bool>,
     /// Whether the server refuses TCP connections without TLS.
     pub(crate) secure_transport_required: bool,
@@ -90,7 +90,10 @@ pub(crate) fn authenticate(client: &mut impl Client, socket: &Path, timeout: Dur
     if let Err(why) = travels_safely(client.channel()) {
         let who = match client.user() {
             Some(user) => format!("`{}`", user.escape_ascii()),
-            None => format!("a login from `{}`", client.remote().escape_debug()),
+            None => match client.remote() {
+                remote if remote.is_empty() => "a login".to_owned(),
+                remote => format!("a login from `{remote}`"),
+            },
         };
         client.log(Level::Warning, &format!("refused {who}: {why}"));
         return Outcome::Refused;
@@ -156,7 +159,7 @@ fn travels_safely(channel: Channel) -> Result<(), &'static str> {
         (None, Protocol::Tcp) if channel.secure_transport_required => Ok(()),
         (None, Protocol::Tcp) => {
             Err("this server does not tell whether a connection has TLS, and tokens travel in TLS only; \
-             set require_secure_transport=ON, or use MySQL 8.4 or MariaDB 11.4 or newer")
+             set require_secure_transport=ON, or use MySQL 9.7 or MariaDB 11.4 or newer")
         }
         (None, _) => Err("tokens travel in TLS only; connect to the server's TCP port with TLS"),
     }
