@@ -72,7 +72,7 @@ pub(crate) trait Client {
     /// Has a refused client told that a password was used.
     fn password_used(&mut self);
 
-    /// Gives the session its `@@external_user`; false, and it stays empty, if the name does not fit.
+    /// Gives the session its `@@external_user`; false, and nothing is changed, if the name does not fit.
     fn external_user(&mut self, name: &str) -> bool;
 
     /// Writes a line to the server's error log.
@@ -120,11 +120,12 @@ pub(crate) fn authenticate(client: &mut impl Client, socket: &Path, timeout: Dur
     drop(token);
     match asked {
         Ok(Answer { request_id, status: Status::Allowed { principal } }) => {
-            let fits = client.external_user(&principal);
-            let principal = principal.escape_debug();
-            let mut line = format!("allowed `{shown}` as `{principal}`, request {request_id}");
-            if !fits {
-                line.push_str("; the name is too long for @@external_user, which stays empty");
+            let mut line =
+                format!("allowed `{shown}` as `{}`, request {request_id}", principal.escape_debug());
+            // Never cut, which could make it somebody else's; nor left out, since a server leaves the name of the
+            // session's user before COM_CHANGE_USER in the place of an empty one.
+            if !client.external_user(&principal) && client.external_user(&format!("request {request_id}")) {
+                line.push_str("; the name is too long for @@external_user, which shows the request");
             }
             client.log(Level::Info, &line);
             Outcome::Allowed
@@ -267,8 +268,10 @@ mod tests {
         }
 
         fn external_user(&mut self, name: &str) -> bool {
-            self.external_user = (name.len() < 512).then(|| name.to_owned());
-            self.external_user.is_some()
+            if name.len() < 512 {
+                self.external_user = Some(name.to_owned());
+            }
+            name.len() < 512
         }
 
         fn log(&self, level: Level, line: &str) {
@@ -342,12 +345,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_does_not_fit_is_left_out_and_not_cut() {
+    fn a_name_that_does_not_fit_is_replaced_and_not_cut() {
         let mut client = Fake::default();
         let long = format!("{JANE}{}", "x".repeat(477));
         assert_eq!(against(&mut client, b"the-token", allowed(&long)), Outcome::Allowed);
-        assert_eq!(client.external_user, None);
-        assert!(client.only_line().1.ends_with("too long for @@external_user, which stays empty"));
+        assert_eq!(client.external_user.as_deref(), Some("request 000000000000beef"));
+        assert!(client.only_line().1.ends_with("too long for @@external_user, which shows the request"));
     }
 
     #[test]
