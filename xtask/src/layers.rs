@@ -17,9 +17,11 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("countersign-iam", 2),
     ("countersign-pki", 2),
     ("pam_countersign", 2),
+    ("auth_countersign", 2),
     ("countersign-sigv4", 1),
     ("countersign-policy", 1),
     ("countersign-ipc", 1),
+    ("countersign-dial", 1),
 ];
 
 /// Crates without a clock, an environment, I/O or randomness: time and everything else come in as values.
@@ -46,7 +48,10 @@ const IMPURE: &[&str] = &[
 ];
 
 /// Modules loaded into a foreign process, with all they may depend on.
-const MODULES: &[(&str, &[&str])] = &[("pam_countersign", &["countersign-ipc", "libc"])];
+const MODULES: &[(&str, &[&str])] = &[
+    ("pam_countersign", &["countersign-ipc", "countersign-dial", "libc"]),
+    ("auth_countersign", &["countersign-ipc", "countersign-dial", "libc", "rustix"]),
+];
 
 /// The packages that our crates are built from, by package id.
 pub(crate) struct Graph(BTreeMap<String, Package>);
@@ -282,6 +287,8 @@ mod tests {
             ("countersign-sigv4", "tokio", Some("dev")),
             ("countersign-ipc", "countersign-doors", Some("dev")),
             ("pam_countersign", "countersign-ipc", None),
+            ("pam_countersign", "countersign-dial", None),
+            ("countersign-dial", "rustix", None),
             ("pam_countersign", "libc", None),
         ]));
         assert_eq!(found, Vec::<String>::new());
@@ -303,7 +310,7 @@ mod tests {
         let found = only_violation(&[("pam_countersign", "thiserror", None)]);
         assert_eq!(
             found,
-            "`pam_countersign` depends on `thiserror`: a module inside a foreign process may only need countersign-ipc, libc"
+            "`pam_countersign` depends on `thiserror`: a module inside a foreign process may only need countersign-ipc, countersign-dial, libc"
         );
     }
 

@@ -13,7 +13,7 @@ use crate::frame::{Answer, FrameError, MAX_FRAME, Question};
 /// The longest that a login waits for Countersign, from connecting to the answer.
 pub const DEADLINE: Duration = Duration::from_secs(2);
 
-/// Why a question has no answer. The door refuses the login.
+/// Why a question has no answer. The door refuses the login. Shown, it says what to do about it.
 #[derive(Debug)]
 pub enum AskError {
     /// The deadline passed.
@@ -103,12 +103,20 @@ fn retry(error: io::Error) -> Result<(), AskError> {
 impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Timeout => f.write_str("no answer in time"),
-            Self::Closed => f.write_str("the connection was closed before an answer came"),
+            Self::Timeout => f.write_str("no answer in time; is `countersign serve` overloaded or stopped?"),
+            Self::Closed => f.write_str(
+                "the connection was closed before an answer came; is `countersign serve` overloaded or stopped?",
+            ),
             Self::Io(error) => write!(f, "the socket failed: {error}"),
             Self::Question(error) => write!(f, "the question cannot be asked: {error}"),
-            Self::Answer(error) => write!(f, "not an answer: {error}"),
-            Self::Trailing => f.write_str("not an answer: more than one frame came back"),
+            Self::Answer(error) => write!(
+                f,
+                "not an answer: {error}; is it Countersign that listens there, and of this module's release?"
+            ),
+            Self::Trailing => f.write_str(
+                "not an answer: more than one frame came back; \
+                 is it Countersign that listens there, and of this module's release?",
+            ),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It runs inside a database server's backend, so it does as little as it can: no thread, no signal, no exit,
 //! no copy of the token that is not wiped, two seconds at most, and a refusal whenever anything is not as it
-//! should be. Only `entry`, `libpam` and `dial` speak C; what they do is decided in `login`.
+//! should be. Only `entry` and `libpam` speak C; what they do is decided in `login`.
 //!
 //! ```text
 //! /etc/pam.d/countersign
@@ -14,7 +14,6 @@
 //! which is the data directory of a PostgreSQL backend; `timeout_ms` is 1 to 2000 and 2000 by default.
 
 mod arguments;
-mod dial;
 #[cfg(not(test))]
 pub mod entry;
 mod host;

@@ -5,10 +5,10 @@
 
 use std::time::Instant;
 
-use ipc::{Answer, AskError, Door, Question, Secret, Status};
+use dial::dial;
+use ipc::{Answer, Door, Question, Secret, Status};
 
 use crate::arguments::Arguments;
-use crate::dial::{DialError, dial};
 use crate::host::{Code, Host, Level};
 
 /// Authenticates the host's client by a token.
@@ -64,18 +64,9 @@ pub(crate) fn authenticate(host: &mut impl Host, words: &[&[u8]]) -> Code {
 /// The time starts here, after the conversation: how long a client may take to type is the host's business.
 fn ask(arguments: &Arguments<'_>, user: &[u8], token: &Secret, remote: &[u8]) -> Result<Answer, String> {
     let deadline = Instant::now() + arguments.timeout;
-    let stream = dial(arguments.socket, deadline).map_err(|error: DialError| error.to_string())?;
+    let stream = dial(arguments.socket, deadline).map_err(|error| error.to_string())?;
     let question = Question { door: Door::Pam, user, token: token.as_slice(), remote };
-    match ipc::ask(stream, &question, deadline) {
-        Ok((answer, _)) => Ok(answer),
-        Err(error @ (AskError::Timeout | AskError::Closed)) => {
-            Err(format!("{error}; is `countersign serve` overloaded or stopped?"))
-        }
-        Err(error @ (AskError::Answer(_) | AskError::Trailing)) => {
-            Err(format!("{error}; is it Countersign that listens there, and of this module's release?"))
-        }
-        Err(error @ (AskError::Io(_) | AskError::Question(_))) => Err(error.to_string()),
-    }
+    ipc::ask(stream, &question, deadline).map(|(answer, _)| answer).map_err(|error| error.to_string())
 }
 
 /// The host's own failure as this module's, and never a success.

@@ -1,7 +1,8 @@
-//! Connects to Countersign's socket before a deadline, and makes sure that it is Countersign's.
+//! Connects to Countersign's socket before a deadline, and makes sure that it is Countersign's: what every door
+//! inside a database server's process does before it asks.
 //!
-//! libc instead of `std`, because `UnixStream::connect` waits without limit while the listener's backlog is
-//! full. The socket is given a send timeout before it connects, which Linux applies to that wait too: unlike a
+//! System calls instead of `std`, because `UnixStream::connect` waits without limit while the listener's backlog
+//! is full. The socket is given a send timeout before it connects, which Linux applies to that wait too: unlike a
 //! non-blocking attempt repeated after a pause, the kernel wakes us as soon as there is room.
 //!
 //! **Who may answer.** The user that listens (`SO_PEERCRED`) must be root, the user we run as, or the owner of
@@ -9,21 +10,22 @@
 //! the database server, and the directory's owner can put any socket in that place. Somebody else's socket,
 //! left in a directory that others may write to, is refused.
 
-#![allow(unsafe_code)]
-
 use std::fmt;
 use std::io;
-use std::mem::{offset_of, size_of};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Why there is no connection to Countersign.
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+/// Why there is no connection to Countersign. Shown, it says what to do about it.
 #[derive(Debug)]
-pub(crate) enum DialError {
+pub enum DialError {
     /// Countersign took no connection before the deadline.
     Timeout,
     /// The socket could not be reached.
@@ -31,15 +33,20 @@ pub(crate) enum DialError {
     /// The path does not fit into a socket address.
     PathTooLong,
     /// The listener is none of those who may answer.
-    Stranger { uid: u32 },
+    Stranger {
+        /// The user id that listens.
+        uid: u32,
+    },
 }
 
-/// Connects to the socket at `path` before `deadline`.
-pub(crate) fn dial(path: &Path, deadline: Instant) -> Result<UnixStream, DialError> {
+/// Connects to the socket at `path`, at most 107 bytes long, before `deadline`.
+///
+/// # Errors
+/// [`DialError`], by `deadline` at the latest.
+pub fn dial(path: &Path, deadline: Instant) -> Result<UnixStream, DialError> {
     let stream = connect(path, deadline)?;
-    let peer = peer_uid(&stream).map_err(DialError::Io)?;
-    // SAFETY: takes nothing, touches no memory, cannot fail.
-    let ours = unsafe { libc::geteuid() };
+    let peer = peer_uid(stream.as_fd()).map_err(DialError::Io)?;
+    let ours = rustix::process::geteuid().as_raw();
     if peer == 0 || peer == ours || peer == owner_of_directory(path).map_err(DialError::Io)? {
         Ok(stream)
     } else {
@@ -47,73 +54,53 @@ pub(crate) fn dial(path: &Path, deadline: Instant) -> Result<UnixStream, DialErr
     }
 }
 
-fn connect(path: &Path, deadline: Instant) -> Result<UnixStream, DialError> {
-    let (address, length) = address(path)?;
-    // SAFETY: takes numbers only.
-    let fd = checked(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })
-        .map_err(DialError::Io)?;
-    // SAFETY: `fd` was just opened and nobody else has it.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left < Duration::from_micros(1) {
-            return Err(DialError::Timeout);
-        }
-        send_timeout(socket.as_raw_fd(), left).map_err(DialError::Io)?;
-        // SAFETY: `address` is a `sockaddr_un` of which `length` bytes are meant; it outlives the call.
-        let done = unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) };
-        match checked(done).map_err(|error| (error.raw_os_error(), error)) {
-            Ok(_) => return Ok(UnixStream::from(socket)),
-            // EAGAIN: the wait for room in the backlog ended. EINTR: a timer of the host; the time left is less now.
-            Err((Some(libc::EAGAIN | libc::EINPROGRESS), _)) => return Err(DialError::Timeout),
-            Err((Some(libc::EINTR), _)) => {}
-            Err((_, error)) => return Err(DialError::Io(error)),
-        }
-    }
-}
-
-fn address(path: &Path) -> Result<(libc::sockaddr_un, libc::socklen_t), DialError> {
-    let mut address =
-        libc::sockaddr_un { sun_family: libc::AF_UNIX as libc::sa_family_t, sun_path: [0; 108] };
-    let bytes = path.as_os_str().as_bytes();
-    // One byte is left for the terminating NUL.
-    if bytes.len() >= address.sun_path.len() {
-        return Err(DialError::PathTooLong);
-    }
-    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
-        *to = *from as libc::c_char;
-    }
-    let length = offset_of!(libc::sockaddr_un, sun_path) + bytes.len() + 1;
-    Ok((address, length as libc::socklen_t))
-}
-
-fn send_timeout(socket: RawFd, left: Duration) -> io::Result<()> {
-    let time = libc::timeval {
-        tv_sec: left.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-        tv_usec: left.subsec_micros() as libc::suseconds_t,
-    };
-    let length = size_of::<libc::timeval>() as libc::socklen_t;
-    // SAFETY: the option's value is one `timeval`, of which the address and the size are given; it is only read.
-    let done = unsafe {
-        libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, (&raw const time).cast(), length)
-    };
-    checked(done).map(drop)
-}
-
-fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
+/// The user id at the other end of a connected Unix socket, when it connected or listened (`SO_PEERCRED`).
+///
+/// # Errors
+/// If `socket` is no such socket.
+// Not rustix's `socket_peercred`: its process id cannot be zero, and zero is what the kernel says of a peer in
+// another pid namespace, which is where Countersign lives when it runs in a container beside the database's.
+#[allow(unsafe_code)]
+pub fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
     let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: the option's value is one `ucred`; `length` says how much may be written, and both outlive the call.
     let done = unsafe {
         libc::getsockopt(
-            stream.as_raw_fd(),
+            socket.as_raw_fd(),
             libc::SOL_SOCKET,
             libc::SO_PEERCRED,
             (&raw mut peer).cast(),
             &raw mut length,
         )
     };
-    checked(done).map(|_| peer.uid)
+    if done == 0 { Ok(peer.uid) } else { Err(io::Error::last_os_error()) }
+}
+
+fn connect(path: &Path, deadline: Instant) -> Result<UnixStream, DialError> {
+    // The kernel takes one byte more, without the terminating NUL; few programs can listen there.
+    if path.as_os_str().len() > 107 {
+        return Err(DialError::PathTooLong);
+    }
+    let address = SocketAddrUnix::new(path).map_err(|errno| DialError::Io(errno.into()))?;
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .map_err(|errno| DialError::Io(errno.into()))?;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left < Duration::from_micros(1) {
+            return Err(DialError::Timeout);
+        }
+        set_socket_timeout(&socket, Timeout::Send, Some(left))
+            .map_err(|errno| DialError::Io(errno.into()))?;
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => return Ok(UnixStream::from(socket)),
+            // EAGAIN: the wait for room in the backlog ended. EINTR: a timer of the host; the time left is less now.
+            Err(Errno::AGAIN | Errno::INPROGRESS) => return Err(DialError::Timeout),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(DialError::Io(errno.into())),
+        }
+    }
 }
 
 fn owner_of_directory(path: &Path) -> io::Result<u32> {
@@ -122,10 +109,6 @@ fn owner_of_directory(path: &Path) -> io::Result<u32> {
         _ => Path::new("."),
     };
     Ok(std::fs::metadata(directory)?.uid())
-}
-
-fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 impl fmt::Display for DialError {
@@ -146,14 +129,21 @@ impl fmt::Display for DialError {
                 }
                 _ => write!(f, "{error}"),
             },
-            Self::PathTooLong => {
-                f.write_str("a socket's path has at most 107 bytes; give a shorter `socket=`")
-            }
+            Self::PathTooLong => f.write_str("a socket's path has at most 107 bytes; give a shorter one"),
             Self::Stranger { uid } => write!(
                 f,
                 "user id {uid} listens there, who is neither root, nor this server's user, nor the directory's owner; \
                  remove that socket and restart `countersign serve`"
             ),
+        }
+    }
+}
+
+impl std::error::Error for DialError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Timeout | Self::PathTooLong | Self::Stranger { .. } => None,
         }
     }
 }
@@ -191,8 +181,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
         let listener = UnixListener::bind(&path).unwrap();
-        // SAFETY: takes numbers only; listening again changes the backlog.
-        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+        // Listening again changes the backlog.
+        rustix::net::listen(&listener, 0).unwrap();
         let queued = dial(&path, soon()).unwrap();
         let asked = Instant::now();
         assert!(matches!(dial(&path, soon()), Err(DialError::Timeout)));
@@ -210,8 +200,16 @@ mod tests {
 
     #[test]
     fn a_path_of_107_bytes_fits_and_108_do_not() {
-        assert!(address(Path::new(&"x".repeat(107))).is_ok());
-        assert!(matches!(address(Path::new(&"x".repeat(108))), Err(DialError::PathTooLong)));
+        let none = dial(Path::new(&"x".repeat(107)), soon()).unwrap_err();
+        assert!(none.to_string().starts_with("no such socket"), "{none}");
+        assert!(matches!(dial(Path::new(&"x".repeat(108)), soon()), Err(DialError::PathTooLong)));
+    }
+
+    #[test]
+    fn only_a_socket_has_a_peer() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        assert_eq!(peer_uid(one.as_fd()).unwrap(), rustix::process::geteuid().as_raw());
+        assert!(peer_uid(std::fs::File::open("/dev/null").unwrap().as_fd()).is_err());
     }
 
     #[test]
@@ -221,6 +219,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(unsafe_code)]
     fn writing_to_a_closed_connection_is_an_error_and_not_a_signal() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
