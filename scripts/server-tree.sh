@@ -90,6 +90,7 @@ fetch() {
 # Where this machine takes Debian from, else where everybody may.
 mirror() {
     local uri
+    # shellcheck disable=SC2016 # apt fills these in
     uri=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
         sed -nE 's|^Debian (.*)|\1|p' | head -n 1) || true
     # Without package lists, apt only knows the addresses.
