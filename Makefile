@@ -13,6 +13,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # Nextest's profile: `default` for people, `ci` on the build server.
 NEXTEST_PROFILE ?= default
 
+# Every kind of database server that is served.
+DATABASES := postgres mysql mariadb mariadb-new
+
 export PATH := $(CURDIR)/.cache/venv/bin:$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 export PREFIX DESTDIR SHORT
 
@@ -21,17 +24,17 @@ help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 .PHONY: build
-build: ## the binary and the PAM module, for development
+build: ## the binary and the modules for database servers, for development
 	@scripts/install-deps.sh build
-	cargo build -p countersign -p pam_countersign
+	cargo build -p countersign -p pam_countersign -p auth_countersign
 
 .PHONY: release
-release: ## the binary and the PAM module, optimized
+release: ## the binary and the modules for database servers, optimized
 	@scripts/install-deps.sh build
-	cargo build --release -p countersign -p pam_countersign
+	cargo build --release -p countersign -p pam_countersign -p auth_countersign
 
 .PHONY: demo
-demo: ## a database login with a token, end to end, on this machine
+demo: ## a database login with a token, end to end, on this machine; MySQL and MariaDB too where it has them
 	@scripts/install-deps.sh build postgres aws
 	@$(MAKE) --no-print-directory release
 	@$(call pam,$(TARGET)/release)
@@ -39,7 +42,7 @@ demo: ## a database login with a token, end to end, on this machine
 
 .PHONY: test
 test: ## every test; the end-to-end ones drive real databases and the AWS CLI
-	@scripts/install-deps.sh build postgres aws nextest
+	@scripts/install-deps.sh build $(DATABASES) clients aws nextest
 	cargo build --workspace --lib --bins --tests
 	@$(call pam,$(TARGET)/debug)
 	cargo test --quiet --workspace --doc
@@ -55,7 +58,7 @@ check: ## format, lints, licences, layers
 
 .PHONY: bench
 bench: ## the figures, beside those of other ways to log in (SHORT=1: rough)
-	@scripts/install-deps.sh build postgres aws
+	@scripts/install-deps.sh build $(DATABASES) aws
 	@scripts/bench.sh
 
 .PHONY: fuzz
@@ -65,13 +68,13 @@ fuzz: ## a million policies beside the reference, every parser for a minute (SHO
 
 .PHONY: soak
 soak: ## logins and faults for an hour (SHORT=1: one minute)
-	@scripts/install-deps.sh build postgres aws nextest
+	@scripts/install-deps.sh build $(DATABASES) clients aws nextest
 	cargo build --workspace --lib --bins --tests
 	@$(call pam,$(TARGET)/debug)
 	COUNTERSIGN_SOAK_SECONDS=$(if $(filter 1,$(SHORT)),60,3600) cargo nextest run -p countersign-tests --profile soak --run-ignored only
 
 .PHONY: install
-install: ## what `make release` built: binary, PAM module and service file, systemd unit (PREFIX, DESTDIR)
+install: ## what `make release` built: binary, PAM module and service file, plugin, systemd unit (PREFIX, DESTDIR)
 	@scripts/install.sh all $(TARGET)/release
 
 .PHONY: uninstall
@@ -86,6 +89,7 @@ advisories: ## known holes in dependencies (asks the RustSec database)
 .PHONY: clean
 clean: ## remove everything built and fetched into this folder
 	cargo clean
+	[ ! -L .cache/servers ] || rm -rf "$$(readlink -f .cache/servers)"
 	rm -rf .cache fuzz/target
 
 # The PAM door needs root once. Without, the LDAP door does the same work and nothing is installed.

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Puts a built Countersign into the system, or takes it out.
 #
-#   scripts/install.sh all BUILD_DIR      binary, PAM module and service file, systemd unit
+#   scripts/install.sh all BUILD_DIR      binary, PAM module and service file, plugin of MySQL and MariaDB, systemd unit
 #   scripts/install.sh pam BUILD_DIR      PAM module and service file only
 #   scripts/install.sh remove             all of it; a PAM service file changed by hand stays
 #
-# BUILD_DIR is where cargo left `countersign` and `libpam_countersign.so`, such as target/release.
-# PREFIX (/usr/local) is for the binary and the unit; DESTDIR goes before every path, for packagers.
+# BUILD_DIR is where cargo left `countersign`, `libpam_countersign.so` and `libauth_countersign.so`, such as target/release.
+# PREFIX (/usr/local) is for the binary, the plugin and the unit; DESTDIR goes before every path, for packagers.
 set -euo pipefail
 
 scripts=$(cd "$(dirname "$0")" && pwd)
@@ -20,13 +20,17 @@ main() {
         remove) ;;
         *) sed -nE '2,/^set /s/^# ?//p' "$0" >&2; exit 2 ;;
     esac
-    local security service="$destdir/etc/pam.d/countersign" unit="$destdir$prefix/lib/systemd/system/countersign.service"
+    local security service="$destdir/etc/pam.d/countersign" plugin unit
+    # Where the binary looks for it, under the name it was built with. MySQL and MariaDB load plugins from their own folders.
+    plugin="$destdir$prefix/lib/countersign/libauth_countersign.so"
+    unit="$destdir$prefix/lib/systemd/system/countersign.service"
     security=$destdir$(security_dir)
 
     case $action in
         all)
             put 755 "$build/countersign" "$destdir$prefix/bin/countersign"
             put_pam "$build" "$security" "$service"
+            put 755 "$build/libauth_countersign.so" "$plugin"
             sed "s|@PREFIX@|$prefix|g" "$scripts/countersign.service" | put 644 - "$unit"
             reload_units
             ;;
@@ -39,6 +43,8 @@ main() {
             else
                 drop "$service"
             fi
+            drop "$plugin"
+            rmdir --ignore-fail-on-non-empty "${plugin%/*}" 2>/dev/null || true
             drop "$unit"
             reload_units
             ;;

@@ -1,5 +1,5 @@
-//! The testkit: a real Countersign on a throw-away data directory, driven with the programs that its users have, `aws`
-//! and `psql`. The scenarios are in `tests/`.
+//! The testkit: a real Countersign on a throw-away data directory, driven with the programs that its users have, `aws`,
+//! `psql`, `mysql`, `mariadb` and drivers. The scenarios are in `tests/`.
 //!
 //! A program that is missing fails a test by name; nothing is skipped in silence, and nothing is left running.
 
@@ -8,6 +8,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod door;
+pub mod installed;
+mod mysql;
 mod program;
 mod server;
 mod session;
@@ -15,6 +17,8 @@ mod token;
 
 pub use self::{
     door::Door,
+    installed::Flavor,
+    mysql::{Driver, Login},
     program::{Output, countersign, run},
     server::{Database, Server},
     session::OpenSession,
