@@ -19,7 +19,7 @@ need() {
 # The optimized binary and, for root, the PAM module in its place.
 prepare() {
     if [ -z "${COUNTERSIGN_BIN:-}" ]; then
-        cargo build --quiet --release -p countersign -p pam_countersign
+        cargo build --quiet --release -p countersign -p pam_countersign -p auth_countersign
         [ "$(id -u)" -ne 0 ] || scripts/install.sh pam "$target/release"
     fi
     [ -x "$countersign" ] || fail "\`$countersign\` is not there"
@@ -73,11 +73,12 @@ call() {
 
 rds() { call rds 2014-10-31 "$@"; }
 
-# create IDENTIFIER: a PostgreSQL instance with IAM; $milliseconds is how long it took to be available.
+# create IDENTIFIER [ENGINE MASTER]: an instance with IAM, PostgreSQL unless another engine is named; $milliseconds is how
+# long it took to be available.
 create() {
     local began=${EPOCHREALTIME/./} answer
-    rds CreateDBInstance DBInstanceIdentifier="$1" Engine=postgres DBInstanceClass=db.t3.micro AllocatedStorage=20 \
-        MasterUsername=postgres MasterUserPassword=Master-pass-1 EnableIAMDatabaseAuthentication=true >"$folder/answer" ||
+    rds CreateDBInstance DBInstanceIdentifier="$1" Engine="${2:-postgres}" DBInstanceClass=db.t3.micro AllocatedStorage=20 \
+        MasterUsername="${3:-postgres}" MasterUserPassword=Master-pass-1 EnableIAMDatabaseAuthentication=true >"$folder/answer" ||
         fail "CreateDBInstance: $(cat "$folder/answer")"
     until answer=$(rds DescribeDBInstances DBInstanceIdentifier="$1") &&
         [[ $answer == *"<DBInstanceStatus>available<"* ]]; do
