@@ -2,7 +2,8 @@
 
 use anyhow::Context;
 use clap::Args;
-use iam::AccountId;
+use iam::{AccountId, Product};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -170,6 +171,12 @@ pub(crate) struct Arguments {
     /// A directory with PostgreSQL's programs, besides those found on the machine; may be given several times
     #[arg(long, value_name = "DIR", env = "COUNTERSIGN_POSTGRES_DIR", value_delimiter = ',')]
     postgres_dir: Option<Vec<PathBuf>>,
+    /// A directory with MySQL's programs, besides those found on the machine; may be given several times
+    #[arg(long, value_name = "DIR", env = "COUNTERSIGN_MYSQL_DIR", value_delimiter = ',')]
+    mysql_dir: Option<Vec<PathBuf>>,
+    /// A directory with MariaDB's programs, besides those found on the machine; may be given several times
+    #[arg(long, value_name = "DIR", env = "COUNTERSIGN_MARIADB_DIR", value_delimiter = ',')]
+    mariadb_dir: Option<Vec<PathBuf>>,
     /// Which door PostgreSQL asks through [default: auto]
     #[arg(long, value_enum, env = "COUNTERSIGN_DOOR")]
     door: Option<DoorSetting>,
@@ -211,6 +218,8 @@ struct File {
     database_listen: Option<Vec<Listen>>,
     os_user: Option<String>,
     postgres_dir: Option<Vec<PathBuf>>,
+    mysql_dir: Option<Vec<PathBuf>>,
+    mariadb_dir: Option<Vec<PathBuf>>,
     door: Option<DoorSetting>,
     pam_service: Option<String>,
     ldap_listen: Option<SocketAddr>,
@@ -230,7 +239,7 @@ pub(crate) struct Settings {
     pub(crate) endpoint_domain: Option<String>,
     pub(crate) database_listen: Vec<Listen>,
     pub(crate) os_user: Option<String>,
-    pub(crate) postgres_dirs: Vec<PathBuf>,
+    pub(crate) server_dirs: BTreeMap<Product, Vec<PathBuf>>,
     pub(crate) door: DoorSetting,
     pub(crate) pam_service: String,
     pub(crate) ldap_listen: SocketAddr,
@@ -263,7 +272,14 @@ impl Arguments {
                 .or(file.database_listen)
                 .unwrap_or_else(|| vec![Listen::Loopback]),
             os_user: self.os_user.or(file.os_user),
-            postgres_dirs: self.postgres_dir.or(file.postgres_dir).unwrap_or_default(),
+            server_dirs: [
+                (Product::PostgreSql, self.postgres_dir.or(file.postgres_dir)),
+                (Product::MySql, self.mysql_dir.or(file.mysql_dir)),
+                (Product::MariaDb, self.mariadb_dir.or(file.mariadb_dir)),
+            ]
+            .into_iter()
+            .filter_map(|(product, folders)| Some((product, folders?)))
+            .collect(),
             door: self.door.or(file.door).unwrap_or(DoorSetting::Auto),
             pam_service: self.pam_service.or(file.pam_service).unwrap_or_else(|| "countersign".to_owned()),
             ldap_listen: self.ldap_listen.or(file.ldap_listen).unwrap_or(LDAP_LISTEN),

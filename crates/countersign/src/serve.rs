@@ -77,7 +77,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             listen_addresses: settings.database_listen.iter().map(ToString::to_string).collect(),
             naming: naming.clone(),
             door,
-            postgres_dirs: settings.postgres_dirs.clone(),
+            server_dirs: settings.server_dirs.clone(),
         },
         records.clone(),
         master_key.clone(),

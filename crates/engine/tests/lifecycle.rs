@@ -8,7 +8,7 @@
 )]
 
 use engine::{DoorChoice, DoorError, Doors, OpenDoor, Reconciler, Settings};
-use iam::{Engine, Naming, Region, ResourceId, ResourceKind};
+use iam::{Engine, Naming, Product, Region, ResourceId, ResourceKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -109,8 +109,8 @@ impl World {
             listen_addresses: vec!["localhost".into()],
             naming: Naming::new("123456789012".parse().unwrap(), None),
             door: DoorChoice::Ldap { address: ([127, 0, 0, 1], free_port()).into() },
-            postgres_dirs: std::env::var_os("COUNTERSIGN_TEST_POSTGRES")
-                .map(PathBuf::from)
+            server_dirs: std::env::var_os("COUNTERSIGN_TEST_POSTGRES")
+                .map(|folder| (Product::PostgreSql, vec![PathBuf::from(folder)]))
                 .into_iter()
                 .collect(),
         };
@@ -715,7 +715,7 @@ async fn a_folder_that_the_servers_user_cannot_enter_is_named() {
         listen_addresses: vec!["localhost".into()],
         naming: Naming::new("123456789012".parse().unwrap(), None),
         door: DoorChoice::Pam { service: "countersign".into() },
-        postgres_dirs: Vec::new(),
+        server_dirs: BTreeMap::new(),
     };
     let key = Arc::new(MasterKey::new(&[7; 32]).unwrap());
     let doors: Arc<dyn Doors> = Arc::<Noted>::default();

@@ -51,6 +51,17 @@ impl Product {
             Self::MariaDb => &[Engine::Mariadb],
         }
     }
+
+    /// The series that a version belongs to, which stays from one release to the next: `15` of PostgreSQL 15.18, `8.4` of
+    /// MySQL 8.4.3 and of Aurora's `8.4.mysql_aurora.8.4.3`, `10.11` of MariaDB 10.11.19. A series is its own.
+    pub fn series(self, version: &str) -> &str {
+        let parts = match self {
+            Self::PostgreSql => 1,
+            Self::MySql | Self::MariaDb => 2,
+        };
+        let end = version.match_indices('.').nth(parts - 1).map_or(version.len(), |(at, _)| at);
+        version.get(..end).unwrap_or(version)
+    }
 }
 
 impl fmt::Display for Product {
