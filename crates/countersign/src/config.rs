@@ -177,6 +177,10 @@ pub(crate) struct Arguments {
     /// A directory with MariaDB's programs, besides those found on the machine; may be given several times
     #[arg(long, value_name = "DIR", env = "COUNTERSIGN_MARIADB_DIR", value_delimiter = ',')]
     mariadb_dir: Option<Vec<PathBuf>>,
+    /// The library of the plugin by which MySQL and MariaDB ask [default: libauth_countersign.so beside this program, or in
+    /// ../lib/countersign]
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_MYSQL_PLUGIN")]
+    mysql_plugin: Option<PathBuf>,
     /// Which door PostgreSQL asks through [default: auto]
     #[arg(long, value_enum, env = "COUNTERSIGN_DOOR")]
     door: Option<DoorSetting>,
@@ -220,6 +224,7 @@ struct File {
     postgres_dir: Option<Vec<PathBuf>>,
     mysql_dir: Option<Vec<PathBuf>>,
     mariadb_dir: Option<Vec<PathBuf>>,
+    mysql_plugin: Option<PathBuf>,
     door: Option<DoorSetting>,
     pam_service: Option<String>,
     ldap_listen: Option<SocketAddr>,
@@ -240,6 +245,7 @@ pub(crate) struct Settings {
     pub(crate) database_listen: Vec<Listen>,
     pub(crate) os_user: Option<String>,
     pub(crate) server_dirs: BTreeMap<Product, Vec<PathBuf>>,
+    pub(crate) mysql_plugin: Option<PathBuf>,
     pub(crate) door: DoorSetting,
     pub(crate) pam_service: String,
     pub(crate) ldap_listen: SocketAddr,
@@ -280,6 +286,7 @@ impl Arguments {
             .into_iter()
             .filter_map(|(product, folders)| Some((product, folders?)))
             .collect(),
+            mysql_plugin: self.mysql_plugin.or(file.mysql_plugin),
             door: self.door.or(file.door).unwrap_or(DoorSetting::Auto),
             pam_service: self.pam_service.or(file.pam_service).unwrap_or_else(|| "countersign".to_owned()),
             ldap_listen: self.ldap_listen.or(file.ldap_listen).unwrap_or(LDAP_LISTEN),
@@ -329,6 +336,9 @@ impl Settings {
                     "--endpoint-domain `{domain}` is not a domain name: expected one such as `db.example.com`"
                 )));
             }
+        }
+        if let Some(plugin) = self.mysql_plugin.as_ref().filter(|plugin| !plugin.is_file()) {
+            return Err(UsageError(format!("--mysql-plugin `{}` is not a file", plugin.display())));
         }
         let service = &self.pam_service;
         if service.is_empty() || !service.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
@@ -390,5 +400,7 @@ mod tests {
         assert!(error.downcast_ref::<UsageError>().is_some_and(|e| e.0.contains("loopback")), "{error}");
         assert!(settle(&["--endpoint-domain", "a..b"]).is_err());
         assert!(settle(&["--pam-service", "../x"]).is_err());
+        let error = settle(&["--mysql-plugin", "/no/such.so"]).unwrap_err().to_string();
+        assert!(error.contains("--mysql-plugin `/no/such.so`"), "{error}");
     }
 }

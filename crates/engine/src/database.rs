@@ -3,6 +3,7 @@
 use crate::Installation;
 use crate::kind::{Kind, Kinds};
 use crate::layout::{FileError, Layout, make_folder, remove_folder, sync_folder, write_file};
+use crate::mysql::MysqlError;
 use crate::postgres::AdminError;
 use crate::process::{Process, ServerError};
 use crate::reconcile::{Context, DoorError, OpenDoor};
@@ -51,6 +52,9 @@ pub enum Problem {
     /// Inside the server.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// Inside MySQL or MariaDB.
+    #[error(transparent)]
+    Mysql(#[from] MysqlError),
     /// Its data directory.
     #[error(transparent)]
     Template(#[from] TemplateError),

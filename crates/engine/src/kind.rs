@@ -6,9 +6,9 @@
 
 use crate::database::Problem;
 use crate::layout::Layout;
-
+use crate::mysql::Mysql;
 use crate::postgres::Postgres;
-use crate::process::Process;
+use crate::process::{Process, ServerError};
 use crate::reconcile::Context;
 use crate::target::Target;
 use crate::{Installation, OsUser};
@@ -109,6 +109,9 @@ pub(crate) trait Kind: Send + Sync {
     fn door(&self) -> &'static str;
 }
 
+/// A server that was found running, with its kind.
+pub(crate) type Adopted = (Box<dyn Kind>, Process);
+
 /// Makes the kinds of one database.
 pub(crate) struct Kinds {
     context: Arc<Context>,
@@ -127,17 +130,15 @@ impl Kinds {
         match product {
             Product::PostgreSql => Box::new(Postgres::new(context, self.id.clone(), layout)),
             Product::MySql | Product::MariaDb => {
-                unreachable!()
+                Box::new(Mysql::new(product, context, self.id.clone(), layout))
             }
         }
     }
 
-    /// The server that runs on the data directory, whatever its product, with its kind.
-    pub(crate) fn adopt(
-        &self,
-        user: &OsUser,
-    ) -> Result<Option<(Box<dyn Kind>, Process)>, crate::process::ServerError> {
-        for product in [Product::PostgreSql] {
+    /// The server that runs on the data directory, whatever its product, with its kind. MySQL and MariaDB are known by the
+    /// same words, and stopped in the same way.
+    pub(crate) fn adopt(&self, user: &OsUser) -> Result<Option<Adopted>, ServerError> {
+        for product in [Product::PostgreSql, Product::MySql] {
             let kind = self.of(product);
             if let Some(process) = Process::adopt(user, &*kind)? {
                 return Ok(Some((kind, process)));

@@ -41,6 +41,8 @@ pub struct Settings {
     pub door: DoorChoice,
     /// Folders to look for a product's server programs in, before the usual ones.
     pub server_dirs: BTreeMap<Product, Vec<PathBuf>>,
+    /// The library of the plugin by which MySQL and MariaDB ask, if there is one.
+    pub mysql_plugin: Option<PathBuf>,
 }
 
 /// A door to be opened.

@@ -7,8 +7,8 @@ use crate::layout::Layout;
 use crate::layout::{
     DataDir, FileError, Owner, give, make_folder, remove_file, remove_folder, sync_folder, write_file,
 };
-use crate::postgres;
 use crate::{Installation, OsUser};
+use crate::{mysql, postgres};
 use iam::Product;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use std::collections::HashMap;
@@ -89,9 +89,12 @@ impl Templates {
     pub(crate) fn drop_others(&self, installations: &[Installation]) {
         let wanted: Vec<String> = installations.iter().map(name).collect();
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            if !wanted.iter().any(|name| entry.file_name() == name.as_str())
-                && let Err(error) = remove_folder(&entry.path())
-            {
+            if wanted.iter().any(|name| entry.file_name() == name.as_str()) {
+                continue;
+            }
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let removed = if is_folder { remove_folder(&entry.path()) } else { remove_file(&entry.path()) };
+            if let Err(error) = removed {
                 tracing::warn!(%error, "an old prepared data directory cannot be removed");
             }
         }
@@ -101,7 +104,7 @@ impl Templates {
     async fn initialise(&self, installation: &Installation, data: &Path) -> Result<(), TemplateError> {
         match installation.product {
             Product::PostgreSql => postgres::initdb(&self.user, installation, data).await,
-            Product::MySql | Product::MariaDb => unreachable!(),
+            Product::MySql | Product::MariaDb => mysql::initialise(&self.user, installation, data).await,
         }
     }
 
