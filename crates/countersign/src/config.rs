@@ -2,7 +2,8 @@
 
 use anyhow::Context;
 use clap::Args;
-use iam::AccountId;
+use iam::{AccountId, Product};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -170,6 +171,16 @@ pub(crate) struct Arguments {
     /// A directory with PostgreSQL's programs, besides those found on the machine; may be given several times
     #[arg(long, value_name = "DIR", env = "COUNTERSIGN_POSTGRES_DIR", value_delimiter = ',')]
     postgres_dir: Option<Vec<PathBuf>>,
+    /// A directory with MySQL's programs, besides those found on the machine; may be given several times
+    #[arg(long, value_name = "DIR", env = "COUNTERSIGN_MYSQL_DIR", value_delimiter = ',')]
+    mysql_dir: Option<Vec<PathBuf>>,
+    /// A directory with MariaDB's programs, besides those found on the machine; may be given several times
+    #[arg(long, value_name = "DIR", env = "COUNTERSIGN_MARIADB_DIR", value_delimiter = ',')]
+    mariadb_dir: Option<Vec<PathBuf>>,
+    /// The library of the plugin by which MySQL and MariaDB ask [default: libauth_countersign.so beside this program, or in
+    /// ../lib/countersign]
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_MYSQL_PLUGIN")]
+    mysql_plugin: Option<PathBuf>,
     /// Which door PostgreSQL asks through [default: auto]
     #[arg(long, value_enum, env = "COUNTERSIGN_DOOR")]
     door: Option<DoorSetting>,
@@ -211,6 +222,9 @@ struct File {
     database_listen: Option<Vec<Listen>>,
     os_user: Option<String>,
     postgres_dir: Option<Vec<PathBuf>>,
+    mysql_dir: Option<Vec<PathBuf>>,
+    mariadb_dir: Option<Vec<PathBuf>>,
+    mysql_plugin: Option<PathBuf>,
     door: Option<DoorSetting>,
     pam_service: Option<String>,
     ldap_listen: Option<SocketAddr>,
@@ -230,7 +244,8 @@ pub(crate) struct Settings {
     pub(crate) endpoint_domain: Option<String>,
     pub(crate) database_listen: Vec<Listen>,
     pub(crate) os_user: Option<String>,
-    pub(crate) postgres_dirs: Vec<PathBuf>,
+    pub(crate) server_dirs: BTreeMap<Product, Vec<PathBuf>>,
+    pub(crate) mysql_plugin: Option<PathBuf>,
     pub(crate) door: DoorSetting,
     pub(crate) pam_service: String,
     pub(crate) ldap_listen: SocketAddr,
@@ -263,7 +278,15 @@ impl Arguments {
                 .or(file.database_listen)
                 .unwrap_or_else(|| vec![Listen::Loopback]),
             os_user: self.os_user.or(file.os_user),
-            postgres_dirs: self.postgres_dir.or(file.postgres_dir).unwrap_or_default(),
+            server_dirs: [
+                (Product::PostgreSql, self.postgres_dir.or(file.postgres_dir)),
+                (Product::MySql, self.mysql_dir.or(file.mysql_dir)),
+                (Product::MariaDb, self.mariadb_dir.or(file.mariadb_dir)),
+            ]
+            .into_iter()
+            .filter_map(|(product, folders)| Some((product, folders?)))
+            .collect(),
+            mysql_plugin: self.mysql_plugin.or(file.mysql_plugin),
             door: self.door.or(file.door).unwrap_or(DoorSetting::Auto),
             pam_service: self.pam_service.or(file.pam_service).unwrap_or_else(|| "countersign".to_owned()),
             ldap_listen: self.ldap_listen.or(file.ldap_listen).unwrap_or(LDAP_LISTEN),
@@ -313,6 +336,9 @@ impl Settings {
                     "--endpoint-domain `{domain}` is not a domain name: expected one such as `db.example.com`"
                 )));
             }
+        }
+        if let Some(plugin) = self.mysql_plugin.as_ref().filter(|plugin| !plugin.is_file()) {
+            return Err(UsageError(format!("--mysql-plugin `{}` is not a file", plugin.display())));
         }
         let service = &self.pam_service;
         if service.is_empty() || !service.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
@@ -374,5 +400,7 @@ mod tests {
         assert!(error.downcast_ref::<UsageError>().is_some_and(|e| e.0.contains("loopback")), "{error}");
         assert!(settle(&["--endpoint-domain", "a..b"]).is_err());
         assert!(settle(&["--pam-service", "../x"]).is_err());
+        let error = settle(&["--mysql-plugin", "/no/such.so"]).unwrap_err().to_string();
+        assert!(error.contains("--mysql-plugin `/no/such.so`"), "{error}");
     }
 }

@@ -12,7 +12,7 @@ use iam::Naming;
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::{EmbeddedStore, MasterKey, Records};
 use time::OffsetDateTime;
@@ -77,7 +77,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             listen_addresses: settings.database_listen.iter().map(ToString::to_string).collect(),
             naming: naming.clone(),
             door,
-            postgres_dirs: settings.postgres_dirs.clone(),
+            server_dirs: settings.server_dirs.clone(),
+            mysql_plugin: settings.mysql_plugin.clone().or_else(mysql_plugin),
         },
         records.clone(),
         master_key.clone(),
@@ -167,6 +168,16 @@ fn make_data_dir(path: &Path) -> anyhow::Result<()> {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
     };
     make().with_context(|| format!("cannot make the data directory `{}`", path.display()))
+}
+
+/// The library of MySQL's and MariaDB's plugin: beside this program, or where the packages put it. Without it no
+/// database of theirs is served, and the rest goes on.
+fn mysql_plugin() -> Option<PathBuf> {
+    const LIBRARY: &str = "libauth_countersign.so";
+    let program = std::env::current_exe().ok()?;
+    let folder = program.parent()?;
+    let places = [folder.join(LIBRARY), folder.join("../lib/countersign").join(LIBRARY)];
+    places.into_iter().find(|place| place.exists())
 }
 
 fn first_request_id() -> anyhow::Result<u64> {

@@ -1,14 +1,15 @@
 //! One database's server: the steps that bring it to what is wanted of it, each of which can be repeated.
 
-use crate::admin::{Admin, AdminError, Setup, has_granters, verifier};
-use crate::config::{self, Rules};
-use crate::layout::{FileError, Layout, make_folder, remove_folder, sync_folder, update_file, write_file};
+use crate::Installation;
+use crate::kind::{Kind, Kinds};
+use crate::layout::{FileError, Layout, make_folder, remove_folder, sync_folder, write_file};
+use crate::mysql::MysqlError;
+use crate::postgres::AdminError;
+use crate::process::{Process, ServerError};
 use crate::reconcile::{Context, DoorError, OpenDoor};
-use crate::supervise::{Server, ServerError};
 use crate::target::Target;
 use crate::template::{self, TemplateError};
-use crate::{Installation, Settings};
-use iam::ResourceId;
+use iam::{Product, ResourceId};
 use pki::{Authority, CaIdentifier, PkiError, SERVER_LIFETIME};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,15 +20,15 @@ use zeroize::Zeroizing;
 
 /// How long log files are kept: rds.log_retention_period's default.
 const LOGS_KEPT: Duration = Duration::from_secs(3 * 24 * 60 * 60);
-/// How long a server may take to act on a reload.
-const RELOAD_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why a database is not as it is wanted.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// No server of the version is installed.
-    #[error("PostgreSQL {wanted} is not installed: {}", installed(.found))]
+    #[error("{product} {wanted} is not installed: {}", installed(*.product, .found))]
     NotInstalled {
+        /// Of which product.
+        product: Product,
         /// The version that is wanted.
         wanted: String,
         /// Those that are there.
@@ -51,6 +52,9 @@ pub enum Problem {
     /// Inside the server.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// Inside MySQL or MariaDB.
+    #[error(transparent)]
+    Mysql(#[from] MysqlError),
     /// Its data directory.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -74,9 +78,16 @@ pub enum Problem {
     Certificate(#[from] PkiError),
 }
 
-fn installed(found: &[String]) -> String {
+fn installed(product: Product, found: &[String]) -> String {
     match found {
-        [] => "no server is; install one, such as Debian's `postgresql`".to_owned(),
+        [] => {
+            let package = match product {
+                Product::PostgreSql => "such as Debian's `postgresql`",
+                Product::MySql => "such as MySQL's own `mysql-community-server`",
+                Product::MariaDb => "such as Debian's `mariadb-server-core`",
+            };
+            format!("no server is; install one, {package}")
+        }
         found => format!("installed are {}", found.join(", ")),
     }
 }
@@ -94,6 +105,8 @@ pub(crate) struct Served {
     pub(crate) certificate_valid_till: OffsetDateTime,
     /// What of the parameter group has no effect.
     pub(crate) left_out: Vec<String>,
+    /// How it asks.
+    pub(crate) door: &'static str,
 }
 
 /// One database's server.
@@ -101,43 +114,50 @@ pub(crate) struct Database {
     context: Arc<Context>,
     id: ResourceId,
     layout: Layout,
-    server: Option<Server>,
+    kinds: Kinds,
+    /// There as soon as the product is known.
+    kind: Option<Box<dyn Kind>>,
+    server: Option<Process>,
     door_is_open: bool,
     /// Whether the server may not have loaded what stands in its files.
     stale: bool,
-    /// See [`Admin::granters`]; they are watched while IAM is on.
-    granters: Vec<String>,
-    watched: Option<u32>,
 }
 
 impl Database {
     pub(crate) fn new(context: Arc<Context>, id: ResourceId) -> Self {
         let layout = context.data_dir.database(&id);
-        Self {
-            context,
-            id,
-            layout,
-            server: None,
-            door_is_open: false,
-            stale: true,
-            granters: Vec::new(),
-            watched: None,
-        }
+        let kinds = Kinds::new(Arc::clone(&context), id.clone(), layout.clone());
+        Self { context, id, layout, kinds, kind: None, server: None, door_is_open: false, stale: true }
     }
 
     /// Makes the server be there and as wanted.
     pub(crate) async fn serve(&mut self, target: &Target, progress: Progress) -> Result<Served, Problem> {
+        let mut kind = match self.kind.take() {
+            Some(kind) if kind.product() == target.engine.product() => kind,
+            _ => self.kinds.of(target.engine.product()),
+        };
+        let served = self.serve_as(&mut *kind, target, progress).await;
+        self.kind = Some(kind);
+        served
+    }
+
+    async fn serve_as(
+        &mut self,
+        kind: &mut dyn Kind,
+        target: &Target,
+        progress: Progress,
+    ) -> Result<Served, Problem> {
         let mut clock = Clock::start(&self.id);
-        let installation = self.context.installation(&target.version)?.clone();
-        self.adopt()?;
+        let installation = self.context.installation(target.engine, &target.version)?.clone();
+        self.adopt(kind)?;
         self.make_folders()?;
-        let fresh = self.make_data(&installation, progress, &mut clock).await?;
-        self.watched = (target.iam && has_granters(installation.major)).then_some(installation.major);
-        self.await_ready().await?;
-        self.refresh_granters().await?;
+        let fresh = self.make_data(kind, &installation, progress, &mut clock).await?;
+        kind.wanted(target, &installation);
+        self.await_ready(kind).await?;
+        kind.look(self.server.as_ref()).await?;
         let certificate_valid_till = self.certify(target).await?;
         clock.step("certificate");
-        self.configure(target)?;
+        self.stale |= kind.configure(target)?;
         self.open_door().await?;
         clock.step("configuration and door");
 
@@ -145,58 +165,69 @@ impl Database {
         if let Some(server) = &mut self.server
             && (restart || server.port() != target.port)
         {
-            server.stop().await?;
+            server.stop(kind).await?;
             self.server = None;
             clock.step("stop");
         }
-        let started = self.start(&installation, target).await?;
+        let started = self.start(kind, &installation, target).await?;
         clock.step("start");
 
         if fresh {
             let password = self.context.master_key.open(&target.sealed_for, &target.master.password)?;
-            let verifier = verifier(&password);
-            let setup = Setup {
-                engine: target.engine,
-                major: installation.major,
-                version: &target.version,
-                master: &target.master.name,
-                verifier: &verifier,
-                database: target.database.as_deref(),
-            };
-            let set_up = async { setup.carry_out(&self.layout, target.port).await.map_err(Problem::from) };
+            let set_up = kind.set_up(target, &installation, &password);
             let flushed = async { template::flush(self.layout.clone()).await.map_err(Problem::from) };
             futures_util::future::try_join(set_up, flushed).await?;
             template::finish(&self.layout)?;
             clock.step("roles and databases");
         } else {
             if !started && self.stale {
-                self.reload(target.port).await?;
+                self.load(kind, target).await?;
                 clock.step("reload");
             }
             if progress.password_generation < target.master.generation {
                 let password = self.context.master_key.open(&target.sealed_for, &target.master.password)?;
-                let admin = Admin::connect(&self.layout, target.port).await?;
-                admin.set_password(&target.master.name, &verifier(&password)).await?;
+                kind.set_password(target, &password).await?;
                 clock.step("password");
             }
         }
         self.stale = false;
-        if self.refresh_granters().await? {
-            self.configure(target)?;
-            self.reload(target.port).await?;
-            clock.step("who may grant");
+        if kind.look(self.server.as_ref()).await? {
+            self.stale |= kind.configure(target)?;
+            self.load(kind, target).await?;
+            clock.step("what the server's users changed");
         }
+        kind.settle(target).await?;
+        clock.step("settled");
         self.drop_old_logs();
-        Ok(Served { certificate_valid_till, left_out: config::left_out(&target.parameters) })
+        Ok(Served { certificate_valid_till, left_out: kind.left_out(target), door: kind.door() })
     }
 
     /// Makes the server be stopped.
     pub(crate) async fn halt(&mut self) -> Result<(), Problem> {
-        self.watched = None;
+        let mut kind = self.kind.take();
+        if kind.is_none() {
+            // No product is known, and none need be: what runs there is to stop.
+            let Some((found, process)) = self.kinds.adopt(&self.context.user)? else {
+                self.close_door().await;
+                return Ok(());
+            };
+            self.server = Some(process);
+            kind = Some(found);
+        }
+        let halted = match &mut kind {
+            Some(kind) => self.halt_as(&mut **kind).await,
+            None => Ok(()),
+        };
+        self.kind = kind;
+        halted
+    }
+
+    async fn halt_as(&mut self, kind: &mut dyn Kind) -> Result<(), Problem> {
+        kind.rest();
         self.close_door().await;
-        self.adopt()?;
+        self.adopt(kind)?;
         if let Some(mut server) = self.server.take() {
-            let stopped = server.stop().await;
+            let stopped = server.stop(kind).await;
             if stopped.is_err() {
                 self.server = Some(server);
             }
@@ -237,30 +268,25 @@ impl Database {
         }
     }
 
-    /// Whether somebody must look now and then who may grant `rds_iam`.
-    pub(crate) fn watches_granters(&self) -> bool {
-        self.watched.is_some() && self.server.is_some()
+    /// Whether something inside the server must be looked at now and then.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.server.is_some() && self.kind.as_ref().is_some_and(|kind| kind.is_watching())
     }
 
-    /// Looks who may grant `rds_iam` without being granted it; whether that has changed.
-    pub(crate) async fn refresh_granters(&mut self) -> Result<bool, Problem> {
-        let found = match (&self.server, self.watched) {
-            (Some(server), Some(major)) => {
-                Admin::connect(&self.layout, server.port()).await?.granters(major).await?
-            }
-            _ => Vec::new(),
-        };
-        let changed = found != self.granters;
-        self.granters = found;
-        Ok(changed)
+    /// Looks at it; whether a pass is needed because of it.
+    pub(crate) async fn look(&mut self) -> Result<bool, Problem> {
+        match &mut self.kind {
+            Some(kind) => kind.look(self.server.as_ref()).await,
+            None => Ok(false),
+        }
     }
 
-    fn adopt(&mut self) -> Result<(), Problem> {
+    fn adopt(&mut self, kind: &dyn Kind) -> Result<(), Problem> {
         if self.server.as_ref().is_some_and(|server| !server.is_running()) {
             self.server = None;
         }
         if self.server.is_none() {
-            self.server = Server::adopt(&self.context.user, &self.layout)?;
+            self.server = Process::adopt(&self.context.user, kind)?;
             self.stale = true;
             if let Some(server) = &self.server {
                 tracing::info!(database = %self.id, pid = server.pid(), "found its server running");
@@ -281,6 +307,7 @@ impl Database {
     /// Makes a data directory if there never was a finished one; whether the database must still be set up.
     async fn make_data(
         &mut self,
+        kind: &mut dyn Kind,
         installation: &Installation,
         progress: Progress,
         clock: &mut Clock,
@@ -292,7 +319,7 @@ impl Database {
         if !unfinished && progress.generation > 0 {
             return Err(Problem::DataLost(self.layout.data().display().to_string()));
         }
-        self.halt().await?;
+        self.halt_as(kind).await?;
         self.context.templates.copy(installation, &self.layout).await?;
         clock.step("data directory");
         Ok(true)
@@ -323,51 +350,28 @@ impl Database {
         Ok(issued.not_after)
     }
 
-    /// Writes what the server is told.
-    fn configure(&mut self, target: &Target) -> Result<(), Problem> {
-        let Context { settings: Settings { door, .. }, user, addresses, .. } = &*self.context;
-        let (hba, ident, certificate) = (self.layout.hba(), self.layout.ident(), self.layout.certificate());
-        let rules = Rules {
-            id: &self.id,
-            iam: target.iam,
-            force_ssl: config::force_ssl(&target.parameters),
-            door,
-            granters: &self.granters,
-        };
-        let server = config::Server {
-            id: &self.id,
-            port: target.port,
-            addresses,
-            parameters: &target.parameters,
-            hba: &hba,
-            ident: &ident,
-            certificate: &certificate,
-        };
-        // Not ours alone to read: nothing in them is secret, and the server must.
-        let mut changed = update_file(&ident, &config::ident(&user.administrator, &user.name), 0o644, None)?;
-        changed |= update_file(&hba, &config::hba(&rules), 0o644, None)?;
-        changed |= update_file(&self.layout.server_conf(), &config::server(&server), 0o644, None)?;
-        self.stale |= changed;
-        Ok(())
-    }
-
     /// Starts the server unless it runs; whether it was started.
-    async fn start(&mut self, installation: &Installation, target: &Target) -> Result<bool, Problem> {
+    async fn start(
+        &mut self,
+        kind: &dyn Kind,
+        installation: &Installation,
+        target: &Target,
+    ) -> Result<bool, Problem> {
         if self.server.is_some() {
             return Ok(false);
         }
-        let Context { user, addresses, .. } = &*self.context;
-        let server = Server::start(user, installation, &self.layout, addresses, target.port).await?;
+        let addresses = &self.context.addresses;
+        let server = Process::start(kind, installation, &self.layout, addresses, target.port).await?;
         tracing::info!(database = %self.id, pid = server.pid(), port = target.port, "started its server");
         self.server = Some(server);
-        self.await_ready().await?;
+        self.await_ready(kind).await?;
         Ok(true)
     }
 
     /// Waits until the server, if there is one, accepts connections.
-    async fn await_ready(&mut self) -> Result<(), Problem> {
+    async fn await_ready(&mut self, kind: &dyn Kind) -> Result<(), Problem> {
         let Some(server) = &mut self.server else { return Ok(()) };
-        let ready = server.ready(&self.layout).await;
+        let ready = server.ready(kind).await;
         if matches!(ready, Err(ServerError::Exited(_))) {
             self.server = None;
         }
@@ -375,21 +379,9 @@ impl Database {
     }
 
     /// Makes the server load its files, and waits until it has.
-    async fn reload(&mut self, port: u16) -> Result<(), Problem> {
-        let admin = Admin::connect(&self.layout, port).await?;
-        admin.check_files().await?;
-        let before = admin.loaded_at().await?;
-        drop(admin);
+    async fn load(&mut self, kind: &mut dyn Kind, target: &Target) -> Result<(), Problem> {
         if let Some(server) = &self.server {
-            server.reload()?;
-        }
-        let deadline = Instant::now() + RELOAD_WITHIN;
-        // A session knows the time at which the postmaster had loaded everything when the session began.
-        while Admin::connect(&self.layout, port).await?.loaded_at().await? <= before {
-            if Instant::now() > deadline {
-                return Err(Problem::NotReloaded);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            kind.load(target, server).await?;
         }
         self.stale = false;
         Ok(())

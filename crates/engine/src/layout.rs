@@ -109,25 +109,9 @@ impl Layout {
         self.root.join("config")
     }
 
-    pub(crate) fn server_conf(&self) -> PathBuf {
-        self.config().join("countersign.conf")
-    }
-
-    pub(crate) fn hba(&self) -> PathBuf {
-        self.config().join("pg_hba.conf")
-    }
-
-    pub(crate) fn ident(&self) -> PathBuf {
-        self.config().join("pg_ident.conf")
-    }
-
     /// The server's certificate and key, in one file so that they change at one moment.
     pub(crate) fn certificate(&self) -> PathBuf {
         self.config().join("server.pem")
-    }
-
-    pub(crate) fn pidfile(&self) -> PathBuf {
-        self.data().join("postmaster.pid")
     }
 
     /// The door's socket: in the working directory of the server's processes.

@@ -5,24 +5,25 @@
 //!
 //! Nothing here decides a login: a server asks through a door, which the binary opens by way of [`Doors`].
 
-mod admin;
-mod config;
 mod database;
 mod discover;
+mod kind;
 mod layout;
+mod mysql;
 mod os_user;
+mod postgres;
+mod process;
 mod reconcile;
-mod supervise;
 mod target;
 mod task;
 mod template;
 
-pub use admin::AdminError;
-pub use config::DoorChoice;
 pub use database::Problem;
-pub use discover::{Installation, OLDEST_MAJOR, discover, engine_versions};
+pub use discover::{Installation, discover, engine_versions, oldest};
 pub use layout::{DOOR_CERTIFICATE, FileError};
+pub use mysql::MysqlError;
 pub use os_user::{OsUser, OsUserError};
+pub use postgres::{AdminError, DoorChoice};
+pub use process::ServerError;
 pub use reconcile::{DoorError, Doors, EngineError, OpenDoor, Reconciler, Settings};
-pub use supervise::ServerError;
 pub use template::TemplateError;

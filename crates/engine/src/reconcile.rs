@@ -1,17 +1,17 @@
 //! Follows the store and wakes the task of each database whose records change. One task per database: a slow one holds
 //! up no other.
 
-use crate::config::DoorChoice;
 use crate::database::Problem;
+use crate::kind::Kinds;
 use crate::layout::{DataDir, FileError};
-use crate::supervise::Server;
+use crate::postgres::DoorChoice;
 use crate::task::Task;
 use crate::template::Templates;
 use crate::{Installation, OsUser, OsUserError, discover, engine_versions};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use iam::{Naming, Region, ResourceId};
-use std::collections::HashMap;
+use iam::{Engine, Naming, Product, Region, ResourceId};
+use std::collections::{BTreeMap, HashMap};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,8 +39,10 @@ pub struct Settings {
     pub naming: Naming,
     /// How servers ask about tokens.
     pub door: DoorChoice,
-    /// Folders to look for server programs in, before the usual ones.
-    pub postgres_dirs: Vec<PathBuf>,
+    /// Folders to look for a product's server programs in, before the usual ones.
+    pub server_dirs: BTreeMap<Product, Vec<PathBuf>>,
+    /// The library of the plugin by which MySQL and MariaDB ask, if there is one.
+    pub mysql_plugin: Option<PathBuf>,
 }
 
 /// A door to be opened.
@@ -94,12 +96,13 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The installation for a version: its major one decides, a minor one may have been updated since.
-    pub(crate) fn installation(&self, version: &str) -> Result<&Installation, Problem> {
-        let major = version.split('.').next().and_then(|major| major.parse().ok());
-        self.installations.iter().find(|installation| Some(installation.major) == major).ok_or_else(|| {
-            let found = self.installations.iter().map(|installation| installation.version.clone()).collect();
-            Problem::NotInstalled { wanted: version.to_owned(), found }
+    /// The installation for a version of an engine: the series decides, a release may have been updated since.
+    pub(crate) fn installation(&self, engine: Engine, version: &str) -> Result<&Installation, Problem> {
+        let product = engine.product();
+        let ours = || self.installations.iter().filter(move |installation| installation.product == product);
+        ours().find(|installation| installation.series == product.series(version)).ok_or_else(|| {
+            let found = ours().map(|installation| installation.version.clone()).collect();
+            Problem::NotInstalled { product, wanted: version.to_owned(), found }
         })
     }
 }
@@ -122,7 +125,7 @@ impl Reconciler {
         let path = settings.data_dir.canonicalize().map_err(FileError::of(&settings.data_dir))?;
         user.can_reach(&path)?;
         let data_dir = DataDir::new(path);
-        let installations = discover(&settings.postgres_dirs, &user).await;
+        let installations = discover(&settings.server_dirs, &user).await;
         let context = Context {
             addresses: addresses(&settings.listen_addresses),
             templates: Templates::new(&data_dir, user.clone()),
@@ -137,7 +140,7 @@ impl Reconciler {
         Ok(Self { context: Arc::new(context) })
     }
 
-    /// The servers that were found, by major version.
+    /// The servers that were found, by product and series.
     pub fn installations(&self) -> &[Installation] {
         &self.context.installations
     }
@@ -174,8 +177,10 @@ impl Reconciler {
         let folders = std::fs::read_dir(context.data_dir.databases()).into_iter().flatten().flatten();
         let stops = folders.filter_map(|folder| folder.file_name().to_str()?.parse::<ResourceId>().ok()).map(
             |id| async move {
-                let stopped = match Server::adopt(&context.user, &context.data_dir.database(&id)) {
-                    Ok(Some(mut server)) => server.stop().await,
+                let layout = context.data_dir.database(&id);
+                let kinds = Kinds::new(Arc::clone(context), id.clone(), layout);
+                let stopped = match kinds.adopt(&context.user) {
+                    Ok(Some((kind, mut server))) => server.stop(&*kind).await,
                     Ok(None) => Ok(()),
                     Err(error) => Err(error),
                 };
@@ -222,7 +227,7 @@ impl Follower {
         let context = Arc::clone(&self.context);
         self.tasks.spawn(async move {
             if let Err(error) = context.templates.of(&installation).await {
-                tracing::error!(version = installation.version, %error, "no data directory could be prepared");
+                tracing::error!(product = %installation.product, version = installation.version, %error, "no data directory could be prepared");
             }
             None
         });

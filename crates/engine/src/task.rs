@@ -16,8 +16,8 @@ use tokio::time::Instant;
 /// How often a database is looked at without a reason: for its certificate, its logs and its maintenance window, the
 /// shortest of which is open for half an hour.
 const LOOK_EVERY: Duration = Duration::from_secs(15 * 60);
-/// How often somebody looks who may grant `rds_iam`.
-const GRANTERS_EVERY: Duration = Duration::from_secs(3);
+/// How often what a server's users may change is looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(3);
 /// A server that ran this long has not crashed in a row.
 const STEADY: Duration = Duration::from_secs(60);
 /// The longest pause between attempts.
@@ -87,8 +87,7 @@ impl Task {
     async fn wait(&mut self, pause: Duration) {
         let end = Instant::now() + pause;
         loop {
-            let tick =
-                if self.database.watches_granters() { end.min(Instant::now() + GRANTERS_EVERY) } else { end };
+            let tick = if self.database.is_watching() { end.min(Instant::now() + WATCH_EVERY) } else { end };
             tokio::select! {
                 () = self.wake.notified() => return,
                 () = tokio::time::sleep_until(tick) => {}
@@ -106,11 +105,11 @@ impl Task {
             if tick >= end {
                 return;
             }
-            match self.database.refresh_granters().await {
+            match self.database.look().await {
                 Ok(false) => {}
                 Ok(true) => return,
                 Err(error) => {
-                    tracing::debug!(database = %self.id, %error, "cannot see who may grant rds_iam");
+                    tracing::debug!(database = %self.id, %error, "cannot look at what its users may have changed");
                 }
             }
         }
@@ -274,7 +273,7 @@ impl Task {
             password_generation: target.master.generation,
             reboots: target.reboots,
             certificate_valid_till: Some(served.certificate_valid_till),
-            door: Some(self.context.settings.door.as_str().to_owned()),
+            door: Some(served.door.to_owned()),
             ..instance_status(instance, generation, old, State::Available)
         }
     }

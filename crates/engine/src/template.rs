@@ -1,13 +1,15 @@
-//! Data directories: prepared once per installation by initdb, then copied for every new database.
+//! Data directories: prepared once per installation by its own program, then copied for every new database.
 //!
-//! What initdb made belongs to the servers' OS user, who may do with it what it likes: it is copied without following
+//! What that made belongs to the servers' OS user, who may do with it what it likes: it is copied without following
 //! a symbolic link or taking anything but its own plain files and folders.
 
+use crate::layout::Layout;
 use crate::layout::{
     DataDir, FileError, Owner, give, make_folder, remove_file, remove_folder, sync_folder, write_file,
 };
 use crate::{Installation, OsUser};
-use crate::{admin::ADMINISTRATOR, layout::Layout};
+use crate::{mysql, postgres};
+use iam::Product;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -17,16 +19,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// Locales to try, the better one first; both sort by code point, so that an update of the C library spoils no index.
-const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
-
 /// How deep a data directory may be.
 const DEPTH: u32 = 16;
 
 /// Why a data directory could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// initdb could not be run.
+    /// The program could not be run.
     #[error("`{program}` cannot be run: {source}")]
     Run {
         /// The program.
@@ -34,7 +33,7 @@ pub enum TemplateError {
         /// Why.
         source: std::io::Error,
     },
-    /// initdb failed.
+    /// The program failed.
     #[error("`{program}` failed: {said}")]
     Failed {
         /// The program.
@@ -74,64 +73,39 @@ impl Templates {
         let started = std::time::Instant::now();
         make_folder(&self.folder, 0o755, None)?;
         let unfinished = path.with_extension("new");
-        let mut said = String::new();
-        for locale in LOCALES {
-            remove_folder(&unfinished)?;
-            make_folder(&unfinished, 0o700, self.user.owner())?;
-            match self.initdb(installation, &unfinished, locale).await? {
-                Ok(()) => {
-                    let made = unfinished.clone();
-                    blocking(move || sync_file_system(&made)).await?;
-                    std::fs::rename(&unfinished, &path).map_err(FileError::of(&path))?;
-                    sync_folder(&self.folder)?;
-                    let took = started.elapsed();
-                    tracing::debug!(
-                        version = installation.version,
-                        locale,
-                        ?took,
-                        "prepared a data directory"
-                    );
-                    return Ok(path);
-                }
-                Err(error) => said = error,
-            }
-        }
-        Err(TemplateError::Failed { program: installation.program("initdb"), said })
+        remove_folder(&unfinished)?;
+        make_folder(&unfinished, 0o700, self.user.owner())?;
+        self.initialise(installation, &unfinished).await?;
+        let made = unfinished.clone();
+        blocking(move || sync_file_system(&made)).await?;
+        std::fs::rename(&unfinished, &path).map_err(FileError::of(&path))?;
+        sync_folder(&self.folder)?;
+        let took = started.elapsed();
+        tracing::debug!(product = %installation.product, version = installation.version, ?took, "prepared a data directory");
+        Ok(path)
     }
 
     /// Removes what was prepared for installations that are no longer there, and what was cut short.
     pub(crate) fn drop_others(&self, installations: &[Installation]) {
         let wanted: Vec<String> = installations.iter().map(name).collect();
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            if !wanted.iter().any(|name| entry.file_name() == name.as_str())
-                && let Err(error) = remove_folder(&entry.path())
-            {
+            if wanted.iter().any(|name| entry.file_name() == name.as_str()) {
+                continue;
+            }
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let removed = if is_folder { remove_folder(&entry.path()) } else { remove_file(&entry.path()) };
+            if let Err(error) = removed {
                 tracing::warn!(%error, "an old prepared data directory cannot be removed");
             }
         }
     }
 
-    async fn initdb(
-        &self,
-        installation: &Installation,
-        data: &Path,
-        locale: &str,
-    ) -> Result<Result<(), String>, TemplateError> {
-        let program = installation.program("initdb");
-        let output = self
-            .user
-            .command(&program)
-            .args(["--username", ADMINISTRATOR, "--encoding", "UTF8", "--locale", locale])
-            // Its own rules let nobody in from outside; ours stand elsewhere.
-            .args(["--auth-local", "peer", "--auth-host", "reject"])
-            .args(["--data-checksums", "--no-sync", "--no-instructions", "--pgdata"])
-            .arg(data)
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(|source| TemplateError::Run { program, source })?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        Ok(if output.status.success() { Ok(()) } else { Err(said.trim().replace('\n', "; ")) })
+    /// Makes a data directory in an empty folder of the user's.
+    async fn initialise(&self, installation: &Installation, data: &Path) -> Result<(), TemplateError> {
+        match installation.product {
+            Product::PostgreSql => postgres::initdb(&self.user, installation, data).await,
+            Product::MySql | Product::MariaDb => mysql::initialise(&self.user, installation, data).await,
+        }
     }
 
     /// Gives a database a data directory of its own, a copy, in place of what may be there from an attempt that was cut
@@ -192,7 +166,8 @@ fn name(installation: &Installation) -> String {
     // FNV-1a: a name that stays the same from start to start.
     let place = installation.bin_dir.as_os_str().as_encoded_bytes();
     let hash = place.iter().fold(0x811c_9dc5_u32, |hash, b| (hash ^ u32::from(*b)).wrapping_mul(0x0100_0193));
-    format!("postgresql-{}-{hash:08x}", installation.version.replace('.', "_"))
+    let product = installation.product.as_str().to_ascii_lowercase();
+    format!("{product}-{}-{hash:08x}", installation.version.replace('.', "_"))
 }
 
 fn copy_folder(
@@ -250,7 +225,7 @@ fn copy_folder(
 }
 
 fn foreign(name: &CStr) -> std::io::Error {
-    std::io::Error::other(format!("`{}` is not a file that initdb made", name.to_string_lossy()))
+    std::io::Error::other(format!("`{}` is not a file that a new data directory has", name.to_string_lossy()))
 }
 
 #[cfg(test)]

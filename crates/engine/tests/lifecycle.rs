@@ -7,283 +7,26 @@
     reason = "tests may; clippy.toml only reaches the functions marked as tests"
 )]
 
-use engine::{DoorChoice, DoorError, Doors, OpenDoor, Reconciler, Settings};
-use iam::{Engine, Naming, Region, ResourceId, ResourceKind};
+mod common;
+
+use common::{LIMIT, Noted, PASSWORD, World, announced, free_port, rand};
+use engine::{DoorChoice, Doors, Reconciler, Settings};
+use iam::{Engine, Naming, ResourceId, ResourceKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::records::{
-    AuthorityRecord, Cluster, ClusterStatus, Instance, InstanceStatus, MasterUser, ParameterGroup,
-    ParameterGroupKind, State, Wanted,
-};
+use store::records::{Cluster, ClusterStatus, Instance, ParameterGroup, ParameterGroupKind, State, Wanted};
 use store::{Change, EmbeddedStore, MasterKey, Outcome, Record, Records};
 use time::OffsetDateTime;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
-const PASSWORD: &str = "Master-pass-1";
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// Notes which doors are open.
-#[derive(Default)]
-struct Noted(Mutex<BTreeMap<String, OpenDoor>>);
-
-#[async_trait::async_trait]
-impl Doors for Noted {
-    async fn open(&self, door: OpenDoor) -> Result<(), DoorError> {
-        assert!(door.socket_path.parent().unwrap().is_dir(), "the data directory is there before the door");
-        self.0.lock().unwrap().insert(door.resource_id.to_string(), door);
-        Ok(())
-    }
-
-    async fn close(&self, resource_id: &ResourceId) {
-        self.0.lock().unwrap().remove(resource_id.as_str());
-    }
-}
-
-/// A data directory, its store, and a reconciler at work. What still runs when it is dropped is killed.
-struct World {
-    folder: tempfile::TempDir,
-    records: Records,
-    key: Arc<MasterKey>,
-    doors: Arc<Noted>,
-    running: Option<(watch::Sender<bool>, JoinHandle<()>, Reconciler)>,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        if let Some((stop, ..)) = self.running.take() {
-            stop.send_replace(true);
-        }
-        let alive = |pid: &u32| Path::new("/proc").join(pid.to_string()).exists();
-        let end = Instant::now() + Duration::from_secs(10);
-        // Twice nobody: the reconciler may have been about to start one.
-        let mut nobody = 0;
-        while nobody < 2 && Instant::now() < end {
-            let pids: Vec<u32> = self.pids().into_iter().filter(alive).collect();
-            nobody = if pids.is_empty() { nobody + 1 } else { 0 };
-            for pid in pids {
-                // Immediately: nothing of it is needed any more.
-                let _status = Command::new("kill").args(["-QUIT", &pid.to_string()]).status();
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-}
-
-impl World {
-    async fn new() -> Self {
-        let _repeated = tracing_subscriber::fmt()
-            .with_env_filter("engine=debug,engine=debug")
-            .with_test_writer()
-            .try_init();
-        let folder = tempfile::Builder::new().prefix("countersign").tempdir().unwrap();
-        // As deep as data directories get, beyond what the path of a Unix socket may be.
-        let data = folder
-            .path()
-            .join("a-data-directory-with-a-name-so-long/that-no-socket-path/could-hold-it-and-more");
-        std::fs::create_dir_all(&data).unwrap();
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let store = EmbeddedStore::open(&folder.path().join("store.redb")).unwrap();
-        let key = Arc::new(MasterKey::new(&[7; 32]).unwrap());
-        let records = Records::new(Arc::new(store));
-        let mut world = Self { folder, records, key, doors: Arc::default(), running: None };
-        world.start().await;
-        world
-    }
-
-    fn data_dir(&self) -> PathBuf {
-        self.folder
-            .path()
-            .join("a-data-directory-with-a-name-so-long/that-no-socket-path/could-hold-it-and-more")
-    }
-
-    async fn start(&mut self) {
-        let settings = Settings {
-            data_dir: self.data_dir(),
-            os_user: None,
-            listen_addresses: vec!["localhost".into()],
-            naming: Naming::new("123456789012".parse().unwrap(), None),
-            door: DoorChoice::Ldap { address: ([127, 0, 0, 1], free_port()).into() },
-            postgres_dirs: std::env::var_os("COUNTERSIGN_TEST_POSTGRES")
-                .map(PathBuf::from)
-                .into_iter()
-                .collect(),
-        };
-        let doors: Arc<dyn Doors> = self.doors.clone();
-        let reconciler =
-            Reconciler::new(settings, self.records.clone(), self.key.clone(), doors).await.unwrap();
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn({
-            let reconciler = reconciler.clone();
-            async move { reconciler.run(stopped).await }
-        });
-        self.running = Some((stop, task, reconciler));
-    }
-
-    async fn stop(&mut self) -> Reconciler {
-        let (stop, task, reconciler) = self.running.take().unwrap();
-        stop.send(true).unwrap();
-        task.await.unwrap();
-        reconciler
-    }
-
-    fn version(&self) -> String {
-        let versions = self.running.as_ref().unwrap().2.engine_versions();
-        let major = std::env::var("COUNTERSIGN_TEST_MAJOR").unwrap_or_else(|_| "15".into());
-        let found = versions.iter().find(|v| v.version.starts_with(&format!("{major}.")));
-        found.unwrap_or_else(|| panic!("PostgreSQL {major} must be installed for this test")).version.clone()
-    }
-
-    fn instance(&self, identifier: &str, port: u16) -> Instance {
-        let region: Region = "us-east-1".parse().unwrap();
-        let mut instance = Instance {
-            region,
-            identifier: identifier.into(),
-            resource_id: ResourceId::generate(ResourceKind::Instance, rand(identifier, port)),
-            engine: Engine::Postgres,
-            engine_version: self.version(),
-            class: "db.t3.micro".into(),
-            cluster: None,
-            port,
-            database: Some("my \"db".into()),
-            master: None,
-            iam_auth: true,
-            pending_iam_auth: None,
-            ca: "rds-ca-ecc384-g1".into(),
-            pending_ca: None,
-            parameter_group: "default.postgres15".into(),
-            subnet_group: "default".into(),
-            deletion_protection: false,
-            tags: BTreeMap::new(),
-            created: OffsetDateTime::UNIX_EPOCH,
-            settings: BTreeMap::new(),
-            wanted: Wanted::Running,
-            generation: 1,
-            reboots: 0,
-            reboot_awaited_after: None,
-        };
-        instance.master = Some(self.master(&instance.full_key(), "postgres", PASSWORD, 1));
-        instance
-    }
-
-    fn master(&self, record: &str, name: &str, password: &str, generation: u64) -> MasterUser {
-        MasterUser {
-            name: name.into(),
-            password: self.key.seal(record, password.as_bytes()).unwrap(),
-            generation,
-        }
-    }
-
-    /// Writes what is wanted and with it the word for it, as the API does.
-    async fn create(&self, instance: &Instance) {
-        let status = announced(instance, State::Creating);
-        let change = Change::new().insert(instance).unwrap().insert(&status).unwrap();
-        assert!(matches!(self.records.commit(change).await.unwrap(), Outcome::Committed(_)));
-    }
-
-    async fn change(&self, key: &str, state: State, change: impl Fn(&mut Instance)) {
-        loop {
-            let old = self.records.get::<Instance>(key).await.unwrap().unwrap();
-            let status = self.records.get::<InstanceStatus>(key).await.unwrap().unwrap();
-            let mut new = old.record.clone();
-            change(&mut new);
-            new.generation += 1;
-            let announced = InstanceStatus { state, ..status.record.clone() };
-            let change = Change::new().replace(&old, &new).unwrap().replace(&status, &announced).unwrap();
-            if let Outcome::Committed(_) = self.records.commit(change).await.unwrap() {
-                return;
-            }
-        }
-    }
-
-    async fn status(&self, key: &str) -> Option<InstanceStatus> {
-        self.records.get::<InstanceStatus>(key).await.unwrap().map(|s| s.record)
-    }
-
-    async fn until(&self, key: &str, state: State) -> InstanceStatus {
-        let mut last = None;
-        let end = Instant::now() + LIMIT;
-        while Instant::now() < end {
-            last = self.status(key).await;
-            match &last {
-                Some(status) if status.state == state => return status.clone(),
-                _ => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        }
-        panic!("{key} is not {state:?} within {LIMIT:?}: {last:?}");
-    }
-
-    async fn gone(&self, key: &str) {
-        let end = Instant::now() + LIMIT;
-        while self.status(key).await.is_some() || self.records.get::<Instance>(key).await.unwrap().is_some() {
-            assert!(Instant::now() < end, "{key} is still there: {:?}", self.status(key).await);
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    /// Whether a client that trusts this authority of the region alone connects.
-    async fn trusts(&self, port: u16, authority: &str) -> Result<String, String> {
-        let key = format!("us-east-1/{authority}");
-        let record = self.records.get::<AuthorityRecord>(&key).await.unwrap().unwrap();
-        let root = self.folder.path().join(format!("{authority}.pem"));
-        std::fs::write(&root, &record.certificate).unwrap();
-        let checked = format!("sslmode=verify-full sslrootcert={}", root.display());
-        psql(&url(port, "postgres").replace("sslmode=require", &checked), PASSWORD, "SELECT 1")
-    }
-
-    fn database(&self, id: &ResourceId) -> PathBuf {
-        self.data_dir().join("databases").join(id.as_str())
-    }
-
-    fn pid(&self, id: &ResourceId) -> Option<u32> {
-        let file = std::fs::read_to_string(self.database(id).join("data/postmaster.pid")).ok()?;
-        file.lines().next()?.parse().ok()
-    }
-
-    fn pids(&self) -> Vec<u32> {
-        let folders = std::fs::read_dir(self.data_dir().join("databases")).into_iter().flatten().flatten();
-        folders.filter_map(|f| self.pid(&f.file_name().to_str()?.parse().ok()?)).collect()
-    }
-}
-
-fn announced(instance: &Instance, state: State) -> InstanceStatus {
-    InstanceStatus {
-        region: instance.region.clone(),
-        identifier: instance.identifier.clone(),
-        resource_id: instance.resource_id.clone(),
-        state,
-        message: None,
-        generation: 0,
-        password_generation: 0,
-        reboots: 0,
-        certificate_valid_till: None,
-        door: None,
-    }
-}
-
-fn rand(identifier: &str, port: u16) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    for (to, from) in bytes.iter_mut().zip(identifier.bytes().chain(port.to_be_bytes())) {
-        *to = from;
-    }
-    bytes
-}
-
-/// A port that nobody listens at, below those that connections take for themselves.
-fn free_port() -> u16 {
-    static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
-    let start = 20_000 + (std::process::id() % 600) as u16 * 16;
-    loop {
-        let port = start + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 1_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
+/// Whether a client that trusts this authority of the region alone connects.
+async fn trusts(world: &World, port: u16, authority: &str) -> Result<String, String> {
+    let root = world.authority(authority).await;
+    let checked = format!("sslmode=verify-full sslrootcert={}", root.display());
+    psql(&url(port, "postgres").replace("sslmode=require", &checked), PASSWORD, "SELECT 1")
 }
 
 /// What psql prints, or what it complains about.
@@ -416,11 +159,13 @@ async fn from_its_making_to_its_end() {
     assert_eq!(world.pid(&id), Some(pid), "a reload is enough");
 
     // The certificate names the host, and another authority's takes its place at a reload.
-    world.trusts(port, "rds-ca-ecc384-g1").await.unwrap();
+    trusts(&world, port, "rds-ca-ecc384-g1").await.unwrap();
     world.change(&key, State::Modifying, |i| i.ca = "rds-ca-rsa2048-g1".into()).await;
     world.until(&key, State::Available).await;
-    world.trusts(port, "rds-ca-rsa2048-g1").await.unwrap();
-    assert!(world.trusts(port, "rds-ca-ecc384-g1").await.unwrap_err().contains("certificate verify failed"));
+    trusts(&world, port, "rds-ca-rsa2048-g1").await.unwrap();
+    assert!(
+        trusts(&world, port, "rds-ca-ecc384-g1").await.unwrap_err().contains("certificate verify failed")
+    );
     assert_eq!(world.pid(&id), Some(pid), "a reload is enough");
 
     // What waits for the maintenance window is done in it.
@@ -715,7 +460,8 @@ async fn a_folder_that_the_servers_user_cannot_enter_is_named() {
         listen_addresses: vec!["localhost".into()],
         naming: Naming::new("123456789012".parse().unwrap(), None),
         door: DoorChoice::Pam { service: "countersign".into() },
-        postgres_dirs: Vec::new(),
+        server_dirs: BTreeMap::new(),
+        mysql_plugin: None,
     };
     let key = Arc::new(MasterKey::new(&[7; 32]).unwrap());
     let doors: Arc<dyn Doors> = Arc::<Noted>::default();

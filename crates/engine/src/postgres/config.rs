@@ -3,7 +3,7 @@
 //! The order of the hba lines is the product's promise: the first that matches decides, so that a member of `rds_iam`
 //! logs in by token over TLS, or not at all.
 
-use crate::admin::ADMINISTRATOR;
+use super::ADMINISTRATOR;
 use iam::ResourceId;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

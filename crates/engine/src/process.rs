@@ -1,9 +1,10 @@
-//! A server's process: started, found again, awaited, stopped. Signals are PostgreSQL's own.
+//! A server's process: started, found again, awaited, stopped.
 //!
 //! A server outlives Countersign. It is held by a pidfd, whether we started it or found it running, so that no signal
-//! ever reaches another process that got its number.
+//! ever reaches another process that got its number. What is particular to a product is asked of its [`Kind`].
 
-use crate::layout::{FileError, Layout, read_end, write_file};
+use crate::kind::{Kind, Said, Stop};
+use crate::layout::{FileError, Layout, write_file};
 use crate::{Installation, OsUser};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -18,14 +19,8 @@ use tokio::process::Child;
 
 /// How long a server may take until it accepts connections, before that is reported. It goes on.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// How long a fast shutdown, with its checkpoint, may take before an immediate one follows.
-const FAST_WITHIN: Duration = Duration::from_secs(60);
-/// How long an immediate shutdown may take before the process is killed.
-const IMMEDIATE_WITHIN: Duration = Duration::from_secs(10);
 /// How long processes of a server that was killed may keep the next one from starting.
 const REMNANTS_WITHIN: Duration = Duration::from_secs(10);
-/// How much of a log is shown with a failure.
-const LOG_SHOWN: u64 = 2_000;
 
 /// Why a server does not run, or goes on running.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +60,7 @@ fn io<E: Into<std::io::Error>>(what: &'static str) -> impl Fn(E) -> ServerError 
 }
 
 /// A server that runs, as far as is known.
-pub(crate) struct Server {
+pub(crate) struct Process {
     pid: u32,
     port: u16,
     process: AsyncFd<OwnedFd>,
@@ -74,10 +69,10 @@ pub(crate) struct Server {
     since: Instant,
 }
 
-impl Server {
+impl Process {
     /// Starts a server and waits until it accepts connections.
     pub(crate) async fn start(
-        user: &OsUser,
+        kind: &dyn Kind,
         installation: &Installation,
         layout: &Layout,
         addresses: &[String],
@@ -86,10 +81,10 @@ impl Server {
         check_port(addresses, port)?;
         let deadline = Instant::now() + REMNANTS_WITHIN;
         loop {
-            let mut server = Self::spawn(user, installation, layout, port)?;
-            match server.ready(layout).await {
+            let mut server = Self::spawn(kind, installation, layout, port)?;
+            match server.ready(kind).await {
                 // What is left of a server that was killed ends by itself when it notices.
-                Err(ServerError::Exited(said)) if is_remnant(&said) && Instant::now() < deadline => {
+                Err(ServerError::Exited(said)) if kind.is_remnant(&said) && Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 Err(ServerError::NotReady(state)) => {
@@ -102,7 +97,7 @@ impl Server {
     }
 
     fn spawn(
-        user: &OsUser,
+        kind: &dyn Kind,
         installation: &Installation,
         layout: &Layout,
         port: u16,
@@ -112,40 +107,30 @@ impl Server {
             let file = std::fs::OpenOptions::new().append(true).open(layout.startup_log());
             file.map_err(FileError::of(&layout.startup_log()))
         };
-        let child = user
-            .command(installation.program("postgres"))
-            .arg("-D")
-            .arg(layout.data())
-            .arg("-c")
-            .arg(format!("config_file={}", layout.server_conf().display()))
+        let child = kind
+            .command(installation, port)
             .current_dir(layout.data())
-            // libldap's settings, in seconds: without them a login waits for an LDAP door that hangs as long as it may.
-            .env("LDAPTIMEOUT", "2")
-            .env("LDAPNETWORK_TIMEOUT", "2")
-            // Whoever takes the door's port while Countersign is away has not its certificate, and is not asked.
-            .env("LDAPTLS_CACERT", layout.door_certificate())
-            .env("LDAPTLS_REQCERT", "demand")
             .stdout(output()?)
             .stderr(output()?)
             // Out of our group: an interrupt from the terminal is for Countersign alone.
             .process_group(0)
             .spawn()
-            .map_err(io("`postgres` cannot be run"))?;
-        let pid = child.id().ok_or_else(|| ServerError::Exited(said(layout)))?;
+            .map_err(io("the server's program cannot be run"))?;
+        let pid = child.id().ok_or_else(|| ServerError::Exited(kind.said()))?;
         let process = open(pid).map_err(io("a process cannot be followed"))?;
         Ok(Self { pid, port, process, child: Some(child), since: Instant::now() })
     }
 
     /// The server of a data directory that runs already, if one does.
-    pub(crate) fn adopt(user: &OsUser, layout: &Layout) -> Result<Option<Self>, ServerError> {
-        let Some(Pidfile { pid, port, .. }) = read_pidfile(layout) else { return Ok(None) };
+    pub(crate) fn adopt(user: &OsUser, kind: &dyn Kind) -> Result<Option<Self>, ServerError> {
+        let Some(Said { pid, port }) = kind.says() else { return Ok(None) };
         let process = match open(pid) {
             Ok(process) => process,
             Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
             Err(error) => return Err(io("a process cannot be followed")(error)),
         };
         // The number in the file may be another process's by now, and the file is not ours.
-        if !is_server(pid, user.uid, &layout.data()) {
+        if !is_server(pid, user.uid, kind) {
             return Ok(None);
         }
         let server = Self { pid, port, process, child: None, since: Instant::now() };
@@ -153,23 +138,17 @@ impl Server {
     }
 
     /// Waits until the server accepts connections.
-    pub(crate) async fn ready(&mut self, layout: &Layout) -> Result<(), ServerError> {
+    pub(crate) async fn ready(&mut self, kind: &dyn Kind) -> Result<(), ServerError> {
         let deadline = Instant::now() + READY_WITHIN;
         let mut pause = Duration::from_millis(5);
         loop {
-            let state = match read_pidfile(layout) {
-                Some(file) if file.pid == self.pid => file.state,
-                _ => String::new(),
-            };
-            if state == "ready" {
-                return Ok(());
-            }
+            let waits_for = kind.waits_for(self.pid).await;
+            let Some(state) = waits_for else { return Ok(()) };
             if Instant::now() > deadline {
-                let state = if state.is_empty() { "starting".to_owned() } else { state };
                 return Err(ServerError::NotReady(state));
             }
             tokio::select! {
-                () = self.exited() => return Err(ServerError::Exited(said(layout))),
+                () = self.exited() => return Err(ServerError::Exited(kind.said())),
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_millis(100)),
             }
         }
@@ -212,26 +191,20 @@ impl Server {
         }
     }
 
-    /// Makes it read its configuration, its hba rules and its certificate again.
-    pub(crate) fn reload(&self) -> Result<(), ServerError> {
-        self.signal(Signal::HUP).map(|_there| ())
-    }
-
-    /// Stops it: fast, so that sessions are ended and everything is written; immediately if that takes too long.
-    pub(crate) async fn stop(&mut self) -> Result<(), ServerError> {
-        let ways =
-            [(Signal::INT, FAST_WITHIN), (Signal::QUIT, IMMEDIATE_WITHIN), (Signal::KILL, IMMEDIATE_WITHIN)];
-        for (signal, limit) in ways {
-            if !self.signal(signal)? || tokio::time::timeout(limit, self.exited()).await.is_ok() {
+    /// Stops it in the ways of its kind, one after the other, the gentlest first.
+    pub(crate) async fn stop(&mut self, kind: &dyn Kind) -> Result<(), ServerError> {
+        for Stop { signal, within } in kind.stops() {
+            let there = self.signal(signal)?;
+            if !there || tokio::time::timeout(within, self.exited()).await.is_ok() {
                 return Ok(());
             }
-            tracing::warn!(pid = self.pid, ?signal, "a server does not stop within {} s", limit.as_secs());
+            tracing::warn!(pid = self.pid, ?signal, "a server does not stop within {} s", within.as_secs());
         }
         Err(ServerError::Unstoppable(self.pid))
     }
 
     /// Sends a signal; whether the process was there to get it.
-    fn signal(&self, signal: Signal) -> Result<bool, ServerError> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<bool, ServerError> {
         match pidfd_send_signal(self.process.get_ref(), signal) {
             Ok(()) => Ok(true),
             Err(Errno::SRCH) => Ok(false),
@@ -268,103 +241,20 @@ fn open(pid: u32) -> Result<AsyncFd<OwnedFd>, Errno> {
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
-/// Whether the process is a server on this data directory: one of the user's, started by the words that we start it with.
-fn is_server(pid: u32, uid: u32, data: &Path) -> bool {
+/// Whether the process is a server on the data directory: one of the user's, started by the words that we start it with.
+fn is_server(pid: u32, uid: u32, kind: &dyn Kind) -> bool {
     let process = Path::new("/proc").join(pid.to_string());
     let owned = std::fs::metadata(&process).is_ok_and(|metadata| metadata.uid() == uid);
-    owned && std::fs::read(process.join("cmdline")).is_ok_and(|words| names_data(&words, data))
-}
-
-fn names_data(command_line: &[u8], data: &Path) -> bool {
-    let words: Vec<&[u8]> = command_line.split(|b| *b == 0).collect();
-    words.windows(2).any(|pair| pair == [b"-D", data.as_os_str().as_encoded_bytes()])
-}
-
-/// What `postmaster.pid` says.
-#[derive(Debug, PartialEq, Eq)]
-struct Pidfile {
-    pid: u32,
-    /// 0 before it is known.
-    port: u16,
-    /// `starting`, `ready`, `stopping` or `standby`; empty before there is any.
-    state: String,
-}
-
-fn read_pidfile(layout: &Layout) -> Option<Pidfile> {
-    parse_pidfile(&read_end(&layout.pidfile(), 4_096).ok()?)
-}
-
-/// The first line is the postmaster's pid, the fourth its port, the eighth its state.
-fn parse_pidfile(text: &str) -> Option<Pidfile> {
-    let mut lines = text.lines();
-    let pid = lines.next()?.trim().parse().ok().filter(|pid| *pid > 1)?;
-    let port = lines.nth(2).and_then(|port| port.trim().parse().ok()).unwrap_or_default();
-    Some(Pidfile { pid, port, state: lines.nth(3).unwrap_or_default().trim().to_owned() })
-}
-
-fn is_remnant(said: &str) -> bool {
-    said.contains("pre-existing shared memory block") || said.contains("is another postmaster")
-}
-
-/// What a server said last: in its log, or before it had one.
-fn said(layout: &Layout) -> String {
-    let early = read_end(&layout.startup_log(), LOG_SHOWN).unwrap_or_default();
-    let logs = std::fs::read_dir(layout.log()).into_iter().flatten().flatten();
-    let newest = logs.map(|entry| entry.path()).max();
-    let late = newest.and_then(|log| read_end(&log, LOG_SHOWN).ok()).unwrap_or_default();
-    // The log goes on from run to run: only the last run's lines count, and no statement of a session is shown.
-    let late = late.rsplit_once("starting PostgreSQL").map_or(late.as_str(), |(_, last_run)| last_run);
-    let complaints: Vec<&str> = early
-        .lines()
-        .chain(late.lines())
-        .filter(|line| {
-            ["FATAL:", "PANIC:", "HINT:", "LOG:  could not"].iter().any(|level| line.contains(level))
+    owned
+        && std::fs::read(process.join("cmdline")).is_ok_and(|words| {
+            let words: Vec<&[u8]> = words.split(|b| *b == 0).collect();
+            kind.starts_with(&words)
         })
-        .collect();
-    let last = complaints.split_at(complaints.len().saturating_sub(4)).1.join("; ");
-    if last.is_empty() { format!("see `{}`", layout.startup_log().display()) } else { last }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const FILE: &str = "4711\n/d/data\n1700000000\n5432\n../run\n127.0.0.1\n  5432001   229376\nready   \n";
-
-    #[test]
-    fn the_pidfile_gives_pid_and_state() {
-        assert_eq!(parse_pidfile(FILE), Some(Pidfile { pid: 4711, port: 5432, state: "ready".into() }));
-        let early = FILE.lines().take(5).collect::<Vec<_>>().join("\n");
-        assert_eq!(parse_pidfile(&early), Some(Pidfile { pid: 4711, port: 5432, state: String::new() }));
-        // A single-user server writes a negative number; nobody ever means init.
-        for bad in ["", "\n", "-4711\n", "0\n", "1\n", "99999999999\n", "x"] {
-            assert_eq!(parse_pidfile(bad), None, "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_server_is_known_by_its_words() {
-        let data = Path::new("/d/data");
-        assert!(names_data(b"/usr/lib/postgresql/15/bin/postgres\0-D\0/d/data\0-c\0x=y\0", data));
-        for other in [&b"postgres\0-D\0/d/data2\0"[..], b"postgres: walwriter \0", b"vi\0/d/data\0", b""] {
-            assert!(!names_data(other, data));
-        }
-    }
-
-    #[tokio::test]
-    async fn another_process_is_not_adopted() {
-        let folder = tempfile::tempdir().unwrap();
-        let user = OsUser::resolve(None).unwrap();
-        let data_dir = crate::layout::DataDir::new(folder.path().to_owned());
-        let id = iam::ResourceId::generate(iam::ResourceKind::Instance, [1; 16]);
-        let layout = data_dir.database(&id);
-        std::fs::create_dir_all(layout.data()).unwrap();
-        assert!(Server::adopt(&user, &layout).unwrap().is_none());
-        for pid in [std::process::id(), 4_000_000] {
-            std::fs::write(layout.pidfile(), FILE.replace("4711", &pid.to_string())).unwrap();
-            assert!(Server::adopt(&user, &layout).unwrap().is_none());
-        }
-    }
 
     #[test]
     fn a_port_in_use_is_named() {
