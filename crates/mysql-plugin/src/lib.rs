@@ -24,3 +24,4 @@ pub mod entry;
 mod log;
 mod login;
 mod server;
+mod status;

@@ -14,6 +14,7 @@ use crate::abi::{
 };
 use crate::log::{Level, Log};
 use crate::login::{Channel, Client, NoToken, Protocol, token_of};
+use crate::status;
 
 /// One call of `authenticate_user`.
 pub(crate) struct Session<const USER: usize> {
@@ -90,7 +91,11 @@ impl<const USER: usize> Client for Session<USER> {
     fn channel(&mut self) -> Channel {
         let told = self.describe();
         let secure_transport_required = secure_transport_required();
-        Channel { protocol: protocol(&told), tls: tls(told.tls), secure_transport_required }
+        let mut tls = tls(told.tls);
+        if tls.is_none() && matches!(self.log, Log::MariaDb(_)) {
+            tls = status::session_has_tls();
+        }
+        Channel { protocol: protocol(&told), tls, secure_transport_required }
     }
 
     fn token(&mut self) -> Result<Secret, NoToken> {
