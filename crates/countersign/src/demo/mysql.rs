@@ -15,13 +15,13 @@ struct Client {
 }
 
 const MYSQL: Client = Client {
-    verified: "mysql --host=$MYHOST --port=$MYPORT --ssl-ca=us-east-1-bundle.pem --ssl-mode=VERIFY_IDENTITY \
+    verified: "mysql --protocol=TCP --host=$MYHOST --port=$MYPORT --ssl-ca=us-east-1-bundle.pem --ssl-mode=VERIFY_IDENTITY \
                --enable-cleartext-plugin",
-    plain: "mysql --host=$MYHOST --port=$MYPORT --ssl-mode=DISABLED --enable-cleartext-plugin",
+    plain: "mysql --protocol=TCP --host=$MYHOST --port=$MYPORT --ssl-mode=DISABLED --enable-cleartext-plugin",
 };
 const MARIADB: Client = Client {
-    verified: "mariadb --host=$MYHOST --port=$MYPORT --ssl-ca=us-east-1-bundle.pem --ssl-verify-server-cert",
-    plain: "mariadb --host=$MYHOST --port=$MYPORT --skip-ssl",
+    verified: "mariadb --protocol=TCP --host=$MYHOST --port=$MYPORT --ssl-ca=us-east-1-bundle.pem --ssl-verify-server-cert",
+    plain: "mariadb --protocol=TCP --host=$MYHOST --port=$MYPORT --skip-ssl --skip-ssl-verify-server-cert",
 };
 
 impl Client {
@@ -98,6 +98,10 @@ impl Demo {
                         GRANT SELECT, INSERT, UPDATE, DELETE, ALTER ON *.* TO 'app'@'%'; \
                         CREATE USER pat IDENTIFIED BY 'Pat-pass-1'";
         self.step(&client.run("admin", "Master-pass-1", accounts), &Expect::Success)?;
+        self.step(
+            "aws iam delete-user-policy --user-name mydbuser --policy-name only-oneself",
+            &Expect::Success,
+        )?;
         self.step(
             "aws iam put-user-policy --user-name mydbuser --policy-name app --policy-document \
              '{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Allow\",\"Action\":\"rds-db:connect\",\
