@@ -38,7 +38,8 @@ pub enum MysqlError {
     Refused(#[from] mysql_async::Error),
     /// The administrator's account is not as it should be.
     #[error(
-        "the server does not let its administrator in ({0}): reboot the instance, its account is made anew at each start"
+        "the server does not let its administrator in: {0}; reboot the instance, which makes the account anew, and if that \
+         does not help see the server's log"
     )]
     Locked(String),
     /// It took too long.
@@ -108,7 +109,7 @@ pub(crate) enum Readiness {
     /// Nobody answers yet.
     Starting,
     /// It answers, and lets its administrator not in.
-    LockedOut(String),
+    LockedOut,
 }
 
 /// What became of the wanted parameters in a server that runs.
@@ -237,7 +238,7 @@ impl Admin {
         };
         match tokio::time::timeout(PATIENCE, greeted).await {
             Ok(Ok(())) => Readiness::Ready,
-            Ok(Err(MysqlError::Locked(said))) => Readiness::LockedOut(said),
+            Ok(Err(MysqlError::Locked(_))) => Readiness::LockedOut,
             Ok(Err(_)) | Err(_) => Readiness::Starting,
         }
     }

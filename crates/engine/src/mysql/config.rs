@@ -6,7 +6,6 @@
 use super::admin::{ADMINISTRATOR, quote};
 use super::flavor::Flavor;
 use super::plugins::LIBRARY;
-use iam::ResourceId;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -24,7 +23,6 @@ pub(crate) const GENERAL_LOG: &str = "mysql-general.log";
 
 /// What `my.cnf` depends on.
 pub(crate) struct Server<'a> {
-    pub(crate) id: &'a ResourceId,
     pub(crate) flavor: Flavor,
     pub(crate) iam: bool,
     pub(crate) addresses: &'a [String],
@@ -102,7 +100,6 @@ impl Server<'_> {
             own.push(("secure_file_priv", path(self.files)));
         }
         own.extend(self.flavor.own_options().iter().map(|(name, value)| (*name, (*value).to_owned())));
-        own.push(("report_host", self.id.to_string()));
         own
     }
 
@@ -386,11 +383,10 @@ pub(crate) fn number(value: &str) -> Option<i128> {
 mod tests {
     use super::super::flavor::tests::flavor;
     use super::*;
-    use iam::{Product, ResourceKind};
+    use iam::Product;
 
     fn text(flavor: Flavor, iam: bool, addresses: &[String], parameters: &[(&str, &str)]) -> String {
         server(&Server {
-            id: &ResourceId::generate(ResourceKind::Instance, [1; 16]),
             flavor,
             iam,
             addresses,
