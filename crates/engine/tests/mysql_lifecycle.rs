@@ -274,6 +274,10 @@ async fn from_its_making_to_its_end(server: Server) {
     let refused = sql(port, "app", "token", "SELECT 1").unwrap_err();
     assert!(refused.contains("1524") && refused.contains("is not loaded"), "{refused}");
     assert_eq!(master(port, "SELECT @@GLOBAL.require_secure_transport").unwrap(), "0");
+    if server.product() == Product::MariaDb {
+        // A row that leads nowhere is in nobody's way.
+        master(port, "INSERT INTO mysql.plugin VALUES ('AWSAuthenticationPlugin', 'gone.so')").unwrap();
+    }
     world.change(&key, State::ConfiguringIamDatabaseAuthentication, |i| i.iam_auth = true).await;
     world.until(&key, State::Available).await;
     assert!(sql(port, "app", "token", "SELECT 1").unwrap_err().contains("ERROR 1045"));

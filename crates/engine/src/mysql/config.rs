@@ -131,7 +131,7 @@ pub(crate) fn set_up(uid: u32) -> String {
     format!(
         "SET sql_log_bin = 0;\n\
          CREATE USER IF NOT EXISTS {account} {identified};\n\
-         ALTER USER {account} {identified} REQUIRE NONE ACCOUNT UNLOCK;\n\
+         ALTER USER {account} {identified} REQUIRE NONE PASSWORD EXPIRE NEVER ACCOUNT UNLOCK;\n\
          GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n"
     )
 }
