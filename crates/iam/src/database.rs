@@ -52,6 +52,19 @@ impl Product {
         }
     }
 
+    /// Whether the parameter that forces TLS on every connection, IAM or not, is on in a series where no parameter group
+    /// says otherwise: `require_secure_transport` as on RDS, where it is from MySQL 8.4 and MariaDB 11.8 on;
+    /// `rds.force_ssl` in every series, where RDS has it so from PostgreSQL 15 on.
+    pub fn forces_tls_by_default(self, series: &str) -> bool {
+        let first = match self {
+            Self::PostgreSql => return true,
+            Self::MySql => [8, 4],
+            Self::MariaDb => [11, 8],
+        };
+        let numbers: Vec<u32> = series.split('.').map_while(|part| part.parse().ok()).collect();
+        numbers.as_slice() >= first.as_slice()
+    }
+
     /// The series that a version belongs to, which stays from one release to the next: `15` of PostgreSQL 15.18, `8.4` of
     /// MySQL 8.4.3 and of Aurora's `8.4.mysql_aurora.8.4.3`, `10.11` of MariaDB 10.11.19. A series is its own.
     pub fn series(self, version: &str) -> &str {

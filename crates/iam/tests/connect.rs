@@ -371,3 +371,20 @@ fn engines_have_their_names() {
     assert_eq!("aurora-postgresql".parse::<Engine>().unwrap().to_string(), "aurora-postgresql");
     assert!("oracle".parse::<Engine>().unwrap_err().to_string().contains("`oracle`"));
 }
+
+#[test]
+fn what_forces_tls_by_default() {
+    use iam::Product::{MariaDb, MySql, PostgreSql};
+    for (product, series, forced) in [
+        (PostgreSql, "14", true),
+        (MySql, "8.0", false),
+        (MySql, "8.4", true),
+        (MySql, "9.7", true),
+        (MariaDb, "10.11", false),
+        (MariaDb, "11.4", false),
+        (MariaDb, "11.8", true),
+        (MariaDb, "12.1", true),
+    ] {
+        assert_eq!(product.forces_tls_by_default(series), forced, "{product} {series}");
+    }
+}

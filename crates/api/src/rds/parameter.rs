@@ -55,10 +55,6 @@ const FORCE_SSL: &str = "rds.force_ssl";
 /// That of MySQL and MariaDB.
 const REQUIRE_SECURE_TRANSPORT: &str = "require_secure_transport";
 
-/// What the two are where no group says otherwise. RDS has 1 in its newer families alone; here it is 1 in every one, since a
-/// password in the clear is no default.
-const FORCES_TLS: &str = "1";
-
 /// The parameters of a kind of group of a family: where there is a cluster, TLS is the cluster's. A family that is none has
 /// none.
 pub(super) fn of(kind: ParameterGroupKind, family: &Family) -> impl Iterator<Item = &'static Parameter> {
@@ -77,9 +73,10 @@ impl Parameter {
         matches!(self.name, FORCE_SSL | REQUIRE_SECURE_TRANSPORT)
     }
 
-    /// The value where no group sets one; none where it is the server's own.
-    pub(super) fn default(&self) -> Option<&'static str> {
-        self.forces_tls().then_some(FORCES_TLS)
+    /// The value where no group of the family sets one; none where it is the server's own.
+    pub(super) fn default(&self, family: &Family) -> Option<&'static str> {
+        let on = || if family.forces_tls_by_default() { "1" } else { "0" };
+        self.forces_tls().then(on)
     }
 
     /// Refuses a value that the parameter does not take.
@@ -249,9 +246,15 @@ mod tests {
             }
         }
         assert_eq!((all("oracle-ee-19").len(), all("mysql").len()), (0, 0));
-        for (family, name) in [("postgres15", FORCE_SSL), ("mysql8.4", REQUIRE_SECURE_TRANSPORT)] {
-            assert_eq!(named(family, name).default(), Some("1"));
+        for (family, name, default) in [
+            ("postgres15", FORCE_SSL, "1"),
+            ("mysql8.4", REQUIRE_SECURE_TRANSPORT, "1"),
+            ("mysql8.0", REQUIRE_SECURE_TRANSPORT, "0"),
+            ("mariadb10.11", REQUIRE_SECURE_TRANSPORT, "0"),
+        ] {
+            let parameter = named(family, name);
             let family = Family::new(family);
+            assert_eq!(parameter.default(&family), Some(default));
             let mut of_instances = of(ParameterGroupKind::Instance, &family);
             assert!(of_instances.any(|parameter| parameter.name == name), "{family:?}");
         }

@@ -30,12 +30,19 @@ impl Family {
 
     /// The server program whose parameters it has: that of the engine that stands before its version.
     pub(super) fn product(&self) -> Option<Product> {
-        let is_of = |engine: &Engine| {
-            self.0
-                .strip_prefix(engine.as_str())
-                .is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
-        };
-        Engine::ALL.into_iter().find(is_of).map(Engine::product)
+        self.product_and_series().map(|(product, _)| product)
+    }
+
+    fn product_and_series(&self) -> Option<(Product, &str)> {
+        Engine::ALL.into_iter().find_map(|engine| {
+            let series = self.0.strip_prefix(engine.as_str())?;
+            series.starts_with(|c: char| c.is_ascii_digit()).then_some((engine.product(), series))
+        })
+    }
+
+    /// Whether every connection must have TLS where no group of it says otherwise.
+    pub(super) fn forces_tls_by_default(&self) -> bool {
+        self.product_and_series().is_some_and(|(product, series)| product.forces_tls_by_default(series))
     }
 
     /// Whether it is of an engine whose instances belong to clusters.
@@ -224,14 +231,15 @@ pub(super) async fn describe_parameters(
     let family = Family(group.family.clone());
     let shown = parameter::of(kind, &family).filter_map(|parameter| {
         let set = group.parameters.get(parameter.name);
-        let from = match (set, parameter.default()) {
+        let default = parameter.default(&family);
+        let from = match (set, default) {
             (Some(_), _) => "user",
             (None, Some(_)) => "system",
             (None, None) => "engine-default",
         };
         let asked = source.as_deref().is_none_or(|source| source == from)
             && filters.admit(|_, value| value == parameter.name);
-        asked.then_some((parameter, set.map(String::as_str).or(parameter.default()), from))
+        asked.then_some((parameter, set.map(String::as_str).or(default), from))
     });
     let part = page.cut(shown, |(parameter, ..)| parameter.name.to_owned());
     Ok(call.respond(|w| {

@@ -181,11 +181,11 @@ def parameter_groups():
 
     names = [g["DBParameterGroupName"] for g in rds.describe_db_parameter_groups()["DBParameterGroups"]]
     assert {f"default.{family}" for family in ("mysql8.4", "mysql9.7", "mariadb10.6", "mariadb10.11", "aurora-mysql8.4", "aurora-mysql9.7")} < set(names)
-    for family, has, lacks in (
-        ("mysql8.4", "transaction_isolation", "tx_isolation"), ("mariadb10.11", "tx_isolation", "transaction_isolation"),
+    for family, has, lacks, forced in (
+        ("mysql8.4", "transaction_isolation", "tx_isolation", "1"), ("mariadb10.11", "tx_isolation", "transaction_isolation", "0"),
     ):
         known = values("describe_db_parameters", f"default.{family}")
-        assert known["require_secure_transport"]["ParameterValue"] == "1" and known["require_secure_transport"]["Source"] == "system"
+        assert known["require_secure_transport"]["ParameterValue"] == forced and known["require_secure_transport"]["Source"] == "system"
         assert has in known and lacks not in known and list(known) == sorted(known)
         assert known["max_connections"]["ApplyType"] == "dynamic" and known["performance_schema"]["ApplyType"] == "static"
         assert not any(name in known for name in ("rds.force_ssl", "ssl_ca", "port", "plugin_dir", "init_connect", "skip_grant_tables", "secure_file_priv"))

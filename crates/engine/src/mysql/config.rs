@@ -141,7 +141,8 @@ pub(crate) const SECURE_TRANSPORT: &str = "require_secure_transport";
 
 /// Whether they are refused: as the parameter group says, and always where nothing else keeps tokens out of plain text.
 pub(crate) fn requires_tls(flavor: Flavor, iam: bool, parameters: &BTreeMap<String, String>) -> bool {
-    let wanted = settable_of(parameters).any(|(name, value)| name == SECURE_TRANSPORT && is_on(value));
+    let said = settable_of(parameters).find(|(name, _)| name == SECURE_TRANSPORT);
+    let wanted = said.map_or(flavor.forces_tls_by_default(), |(_, value)| is_on(value));
     wanted || (iam && !flavor.tells_tls())
 }
 

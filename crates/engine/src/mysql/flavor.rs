@@ -22,10 +22,16 @@ impl Flavor {
         self.product == Product::MySql
     }
 
-    /// Whether the server tells its plugins of the session's TLS. Where it does not, nothing but
-    /// `require_secure_transport` keeps tokens out of plain text. Releases of MySQL 8.0 differ: none is relied on.
+    /// Whether our plugin can find out if a session has TLS. Where it cannot, nothing but `require_secure_transport` keeps
+    /// tokens out of plain text. Releases of MySQL 8 differ: none is relied on.
     pub(crate) fn tells_tls(self) -> bool {
-        self.series >= if self.is_mysql() { (8, 4) } else { (11, 4) }
+        !self.is_mysql() || self.series >= (9, 0)
+    }
+
+    /// Whether connections without TLS are refused where no parameter group says otherwise.
+    pub(crate) fn forces_tls_by_default(self) -> bool {
+        let (first, second) = self.series;
+        self.product.forces_tls_by_default(&format!("{first}.{second}"))
     }
 
     /// Whether `bind_address` may be a list.
@@ -105,10 +111,10 @@ pub(super) mod tests {
     fn what_the_series_can_do() {
         for (product, series, tells_tls, takes_addresses) in [
             (Product::MySql, "8.0", false, true),
-            (Product::MySql, "8.4", true, true),
+            (Product::MySql, "8.4", false, true),
             (Product::MySql, "9.7", true, true),
-            (Product::MariaDb, "10.6", false, false),
-            (Product::MariaDb, "10.11", false, true),
+            (Product::MariaDb, "10.6", true, false),
+            (Product::MariaDb, "10.11", true, true),
             (Product::MariaDb, "11.4", true, true),
             (Product::MariaDb, "11.8", true, true),
         ] {
