@@ -329,16 +329,7 @@ impl Admin {
             }
         }
         for (name, value) in wanted.iter().filter(|(name, _)| name != SECURE_TRANSPORT) {
-            let literal = number(value).map_or_else(|| quote(value), |number| number.to_string());
-            match self.connection.query_drop(format!("SET GLOBAL {} = {literal}", dotted(name))).await {
-                Ok(()) => {}
-                Err(error) if matches!(code(&error), Some(UNKNOWN_VARIABLE | READ_ONLY)) => {}
-                Err(mysql_async::Error::Server(error)) => {
-                    let (name, value) = (name.clone(), value.clone());
-                    return Err(MysqlError::Parameter { name, value, reason: error.message });
-                }
-                Err(error) => return Err(error.into()),
-            }
+            self.set(name, value).await?;
         }
         self.run(&format!("SET GLOBAL {SECURE_TRANSPORT} = {}", on_or_off(requires_tls))).await
     }
@@ -355,19 +346,26 @@ impl Admin {
             match variables.get(name) {
                 None => applied.unknown.push(name.clone()),
                 Some(found) if normal(found) == normal(value) || name == SECURE_TRANSPORT => {}
-                // Only what the server will not change now waits; what it shows in its own words does not.
-                Some(_) if !self.is_dynamic(name).await? => applied.pending.push(name.clone()),
-                Some(_) => {}
+                // Set once more: what the server shows in its own words is as it was, and MariaDB starts with another
+                // value than one that it cannot take.
+                Some(_) if self.set(name, value).await? => {}
+                Some(_) => applied.pending.push(name.clone()),
             }
         }
         Ok(applied)
     }
 
-    async fn is_dynamic(&mut self, name: &str) -> Result<bool, MysqlError> {
-        let name = dotted(name);
-        match self.connection.query_drop(format!("SET GLOBAL {name} = @@GLOBAL.{name}")).await {
-            Err(error) if code(&error) == Some(READ_ONLY) => Ok(false),
-            Err(mysql_async::Error::Server(_)) | Ok(()) => Ok(true),
+    /// Sets a parameter; whether the server can do that while it runs.
+    async fn set(&mut self, name: &str, value: &str) -> Result<bool, MysqlError> {
+        let literal = number(value).map_or_else(|| quote(value), |number| number.to_string());
+        match self.connection.query_drop(format!("SET GLOBAL {} = {literal}", dotted(name))).await {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(code(&error), Some(UNKNOWN_VARIABLE | READ_ONLY)) => Ok(false),
+            Err(mysql_async::Error::Server(error)) => Err(MysqlError::Parameter {
+                name: name.to_owned(),
+                value: value.to_owned(),
+                reason: error.message,
+            }),
             Err(error) => Err(error.into()),
         }
     }

@@ -34,6 +34,7 @@ pub(crate) struct Server<'a> {
     pub(crate) set_up: &'a Path,
     /// A folder without files, which no statement may leave.
     pub(crate) files: &'a Path,
+    pub(crate) tmp: &'a Path,
     pub(crate) certificate: &'a Path,
     pub(crate) authority: &'a Path,
 }
@@ -75,6 +76,8 @@ impl Server<'_> {
             ("plugin_dir", path(self.plugins)),
             ("plugin_load_add", format!("{ADMINISTRATOR_PLUGIN}={LIBRARY}")),
             ("init_file", path(self.set_up)),
+            // Of its own: a server that starts removes every other's temporary tables.
+            ("tmpdir", path(self.tmp)),
             ("bind_address", self.bound()),
             ("skip_name_resolve", "ON".to_owned()),
             ("skip_networking", "OFF".to_owned()),
@@ -397,6 +400,7 @@ mod tests {
             plugins: Path::new("/d/config/plugins"),
             set_up: Path::new("/d/config/set-up.sql"),
             files: Path::new("/d/config/files"),
+            tmp: Path::new("/d/tmp"),
             certificate: Path::new("/d/it's/server.pem"),
             authority: Path::new("/d/authority.pem"),
         })

@@ -183,6 +183,7 @@ impl Kind for Mysql {
         let (plugins, files, set_up) =
             (config.join("plugins"), config.join("files"), config.join("set-up.sql"));
         make_folder(&files, 0o755, None)?;
+        make_folder(&self.layout.tmp(), 0o700, context.user.owner())?;
         let stock = self.program()?.stock_plugins.clone();
         self.plugins.make(&plugins, stock.as_deref(), context.settings.mysql_plugin.as_deref())?;
         // Not ours alone to read: nothing in them is secret, and the server must.
@@ -199,6 +200,7 @@ impl Kind for Mysql {
             plugins: &plugins,
             set_up: &set_up,
             files: &files,
+            tmp: &self.layout.tmp(),
             certificate: &self.layout.certificate(),
             authority: &self.layout.authority(),
         });
