@@ -413,7 +413,7 @@ mod tests {
     #[test]
     fn what_is_ours_comes_last() {
         let text = text(
-            flavor(Product::MySql, "8.4"),
+            flavor(Product::MySql, "9.7"),
             true,
             &["127.0.0.1".into(), "::1".into()],
             &[
@@ -423,6 +423,7 @@ mod tests {
                 ("sql_mode", "a\\b"),
                 ("time_zone", "+02:00"),
                 ("log_bin", "ON"),
+                ("require_secure_transport", "0"),
             ],
         );
         let at =
@@ -463,7 +464,7 @@ mod tests {
             "bind_address = \"127.0.0.1\"",
             "secure_file_priv = \"/d/config/files\"",
             "symbolic_links = \"OFF\"",
-            "require_secure_transport = \"ON\"",
+            "require_secure_transport = \"OFF\"",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in {text}");
         }
@@ -472,12 +473,13 @@ mod tests {
 
     #[test]
     fn where_tls_is_not_told_it_is_required() {
-        let (told, untold) = (flavor(Product::MariaDb, "11.4"), flavor(Product::MariaDb, "10.11"));
+        let (told, untold) = (flavor(Product::MariaDb, "10.11"), flavor(Product::MySql, "8.0"));
         let (none, on, off) = (map(&[]), map(&[(SECURE_TRANSPORT, "1")]), map(&[(SECURE_TRANSPORT, "OFF")]));
         assert!(!requires_tls(told, true, &none) && requires_tls(told, true, &on));
         assert!(requires_tls(untold, true, &off) && !requires_tls(untold, false, &off));
         assert_eq!(left_out(told, true, &off), Vec::<String>::new());
         assert!(left_out(untold, true, &off).iter().any(|why| why.contains("tokens travel in TLS only")));
+        assert!(requires_tls(flavor(Product::MySql, "9.7"), false, &none));
         assert!(left_out(untold, false, &off).is_empty() && left_out(untold, true, &on).is_empty());
     }
 
