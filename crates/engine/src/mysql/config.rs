@@ -37,6 +37,7 @@ pub(crate) struct Server<'a> {
     /// A folder without files, which no statement may leave.
     pub(crate) files: &'a Path,
     pub(crate) certificate: &'a Path,
+    pub(crate) authority: &'a Path,
 }
 
 /// `my.cnf`, the server's option file.
@@ -89,6 +90,10 @@ impl Server<'_> {
             ("ssl_key", path(self.certificate)),
             (SECURE_TRANSPORT, on_or_off(requires_tls(self.flavor, self.iam, self.parameters)).to_owned()),
         ];
+        if self.flavor.is_mysql() {
+            // Before it takes a new certificate, it wants to see who signed it.
+            own.push(("ssl_ca", path(self.authority)));
+        }
         if let Some(share) = self.share {
             own.push(("lc_messages_dir", path(share)));
             own.push(("character_sets_dir", path(&share.join("charsets"))));
@@ -396,6 +401,7 @@ mod tests {
             set_up: Path::new("/d/config/set-up.sql"),
             files: Path::new("/d/config/files"),
             certificate: Path::new("/d/it's/server.pem"),
+            authority: Path::new("/d/authority.pem"),
         })
     }
 
