@@ -17,6 +17,9 @@ const ADMINISTRATOR_PLUGIN: &str = "countersign_administrator";
 /// Where things are, seen from the data directory: the path of a Unix socket is cut at 107 bytes.
 pub(crate) const SOCKET: &str = "mysqld.sock";
 pub(crate) const PID_FILE: &str = "mysqld.pid";
+/// The folder of temporary tables. At its start MariaDB deletes whatever temporary table it finds there, those of another
+/// server too.
+pub(crate) const TEMPORARY: &str = "tmp";
 /// RDS's names.
 pub(crate) const ERROR_LOG: &str = "mysql-error.log";
 pub(crate) const SLOW_LOG: &str = "mysql-slowquery.log";
@@ -81,6 +84,7 @@ impl Server<'_> {
             ("skip_name_resolve", "ON".to_owned()),
             ("skip_networking", "OFF".to_owned()),
             ("skip_grant_tables", "OFF".to_owned()),
+            ("tmpdir", format!("../{TEMPORARY}")),
             ("socket", format!("../run/{SOCKET}")),
             ("pid_file", format!("../run/{PID_FILE}")),
             ("log_error", format!("../log/{ERROR_LOG}")),
@@ -435,6 +439,7 @@ mod tests {
         at("loose_sql_mode = \"a\\\\b\"");
         at("bind_address = \"127.0.0.1,::1\"");
         at("socket = \"../run/mysqld.sock\"");
+        at("tmpdir = \"../tmp\"");
         at("ssl_key = \"/d/it's/server.pem\"");
         at("secure_file_priv = \"NULL\"");
         at("partial_revokes = \"ON\"");

@@ -81,6 +81,8 @@ pub(crate) async fn initialise(
         .arg("--no-defaults")
         .args(options)
         .arg(argument("--datadir=", data))
+        // Not one that others share: MariaDB deletes their temporary tables.
+        .arg(argument("--tmpdir=", data))
         .arg(argument("--basedir=", &base(installation)))
         .current_dir(data);
     if Flavor::of(installation).is_mysql() {

@@ -185,6 +185,7 @@ impl Kind for Mysql {
         let (plugins, files, set_up) =
             (config.join("plugins"), config.join("files"), config.join("set-up.sql"));
         make_folder(&files, 0o755, None)?;
+        make_folder(&self.layout.root().join(config::TEMPORARY), 0o700, context.user.owner())?;
         let stock = self.program()?.stock_plugins.clone();
         self.plugins.make(&plugins, stock.as_deref(), context.settings.mysql_plugin.as_deref())?;
         // Not ours alone to read: nothing in them is secret, and the server must.
