@@ -17,7 +17,7 @@ mod token;
 
 pub use self::{
     door::Door,
-    installed::Flavor,
+    installed::{Flavor, documented},
     mysql::{Driver, Login},
     program::{Output, countersign, run},
     server::{Database, Server, free_port},

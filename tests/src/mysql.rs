@@ -34,19 +34,25 @@ pub enum Driver {
     Connector,
     /// Node's mysql2.
     Mysql2,
+    /// Python's psycopg, of PostgreSQL.
+    Psycopg,
+    /// Python's asyncpg, of PostgreSQL.
+    Asyncpg,
 }
 
 impl Driver {
-    /// All of them.
+    /// All of MySQL and MariaDB.
     pub const ALL: [Self; 3] = [Self::PyMySql, Self::Connector, Self::Mysql2];
 
-    /// Logs in. Prints `current_user()`, `user()` and `version()` as an array of JSON; or, on standard error, the number of
+    /// Logs in. Prints `current_user()`, `user()` (of PostgreSQL `session_user`) and `version()` as an array of JSON; or, on standard error, the number of
     /// the error, `-` where it has none, and its message.
     #[track_caller]
     pub fn log_in(self, home: &Path, login: &Login) -> Output {
         let mut command = match self {
             Self::PyMySql => python_client("pymysql_login.py", home),
             Self::Connector => python_client("connector.py", home),
+            Self::Psycopg => python_client("psycopg_login.py", home),
+            Self::Asyncpg => python_client("asyncpg_login.py", home),
             Self::Mysql2 => {
                 let mut node = isolated("node", home);
                 node.env("NODE_CLIENTS", node_clients()).arg(client_scripts().join("mysql2.mjs"));

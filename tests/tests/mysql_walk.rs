@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use countersign_tests::{Flavor, Server, free_port};
+use countersign_tests::{Flavor, Server, documented, free_port};
 use std::fs;
 
 #[test]
@@ -159,13 +159,20 @@ fn token(server: &mut Server, profile: &str) {
 
 fn logins(server: &mut Server, flavor: Flavor) {
     let version = flavor.server().version;
-    let as_documented = format!("{TOKEN}\n{MYSQL}");
     token(server, "jane");
+    // As docs/clients.md has them; with the token made in the same lines as the documentation of RDS has it.
+    let documented = documented("sh");
+    let documented = |heading: &str| {
+        let block = documented.iter().find(|(above, _)| above.starts_with(heading)).expect(heading);
+        block.1.trim_end().to_owned()
+    };
+    let made = documented("Clients").replace("username app", "username app --profile jane");
+    let batch = "--batch --skip-column-names";
     for client in [
-        as_documented,
-        MYSQL.replace("VERIFY_CA", "VERIFY_IDENTITY"),
+        format!("{made}\n{MYSQL}"),
+        format!("{} {batch}", documented("`mysql`")),
+        format!("{} {batch}", documented("`mariadb`")),
         MYSQL.replace("$RDSHOST", "127.0.0.1"),
-        MARIADB.to_owned(),
     ] {
         let shown = ok(server, &format!("{client} {WHO}"));
         let (user, found) = shown.rsplit_once('\t').unwrap();
