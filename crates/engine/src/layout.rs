@@ -1,6 +1,6 @@
 //! Where things are under the data directory, and how files are made there.
 //!
-//! Of a database's folder only `data`, `run` and `log` belong to the servers' OS user; everything that a server is told
+//! Of a database's folder only `data`, `run`, `log` and `tmp` belong to the servers' OS user; everything that a server is told
 //! (its configuration, hba rules, certificate) stands in folders that user cannot write. So nothing that we write can
 //! be led astray by a symbolic link, and a server cannot change its own rules.
 
@@ -93,6 +93,11 @@ impl Layout {
     /// The server's Unix socket.
     pub(crate) fn run(&self) -> PathBuf {
         self.root.join("run")
+    }
+
+    /// The server's temporary files, where it does not have them in its data directory.
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
     }
 
     /// The server's log files.

@@ -108,7 +108,11 @@ impl Server {
 /// The plugin's library: named, or built beside this program.
 fn plugin() -> PathBuf {
     let named = std::env::var_os("COUNTERSIGN_TEST_MYSQL_PLUGIN").map(PathBuf::from);
-    let beside = || std::env::current_exe().unwrap().parent().unwrap().join("../libauth_countersign.so");
+    let beside = || {
+        let folder = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+        let built = ["../libauth_countersign.so", "libauth_countersign.so"].map(|place| folder.join(place));
+        built.iter().find(|place| place.exists()).unwrap_or(&built[0]).clone()
+    };
     let library = named.unwrap_or_else(beside);
     assert!(library.exists(), "{} is missing: run cargo build -p auth_countersign", library.display());
     library.canonicalize().unwrap()
@@ -274,6 +278,10 @@ async fn from_its_making_to_its_end(server: Server) {
     let refused = sql(port, "app", "token", "SELECT 1").unwrap_err();
     assert!(refused.contains("1524") && refused.contains("is not loaded"), "{refused}");
     assert_eq!(master(port, "SELECT @@GLOBAL.require_secure_transport").unwrap(), "0");
+    if server.product() == Product::MariaDb {
+        // A row that leads nowhere is in nobody's way.
+        master(port, "INSERT INTO mysql.plugin VALUES ('AWSAuthenticationPlugin', 'gone.so')").unwrap();
+    }
     world.change(&key, State::ConfiguringIamDatabaseAuthentication, |i| i.iam_auth = true).await;
     world.until(&key, State::Available).await;
     assert!(sql(port, "app", "token", "SELECT 1").unwrap_err().contains("ERROR 1045"));
@@ -329,6 +337,15 @@ async fn from_its_making_to_its_end(server: Server) {
     put(&world, &group(&instance, &[("binlog_format", "sideways")])).await;
     let message = world.until(&key, State::Failed).await.message.unwrap();
     assert!(message.contains("`binlog_format` cannot be `sideways`"), "{message}");
+    // At its next start MySQL refuses to run with it, and MariaDB runs without it.
+    let pid = world.pid(&id);
+    world.change(&key, State::Rebooting, |i| i.reboots += 1).await;
+    until("it says what is wrong", async || {
+        let message = world.status(&key).await.and_then(|status| status.message).unwrap_or_default();
+        let expected = if server.product() == Product::MySql { "did not start" } else { "cannot be" };
+        world.pid(&id) != pid && message.contains(expected) && message.contains("sideways")
+    })
+    .await;
     put(&world, &group(&instance, &[])).await;
     world.until(&key, State::Available).await;
     assert_eq!(setting("wait_timeout"), default);
@@ -341,6 +358,16 @@ async fn from_its_making_to_its_end(server: Server) {
     assert!(master(port, "SELECT 1").is_err());
     let master = |statement: &str| sql(port, "admin", "Master-pass-2'\\", statement);
     assert_eq!(master("SELECT COUNT(*) FROM `my ``db`.t").unwrap(), "0");
+
+    if server.product() == Product::MariaDb {
+        // MariaDB has nothing that keeps its administrator from who may create users: a reboot brings it back.
+        master("DROP USER rdsadmin@localhost").unwrap();
+        world.change(&key, State::Modifying, |i| i.tags = [("a".to_owned(), "b".to_owned())].into()).await;
+        let message = world.until(&key, State::Failed).await.message.unwrap();
+        assert!(message.contains("does not let its administrator in"), "{message}");
+        world.change(&key, State::Rebooting, |i| i.reboots += 1).await;
+        world.until(&key, State::Available).await;
+    }
 
     // Killed, it comes back.
     let pid = world.pid(&id).unwrap();

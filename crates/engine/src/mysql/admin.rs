@@ -38,7 +38,8 @@ pub enum MysqlError {
     Refused(#[from] mysql_async::Error),
     /// The administrator's account is not as it should be.
     #[error(
-        "the server does not let its administrator in ({0}): reboot the instance, its account is made anew at each start"
+        "the server does not let its administrator in: {0}; reboot the instance, which makes the account anew, and if that \
+         does not help see the server's log"
     )]
     Locked(String),
     /// It took too long.
@@ -108,7 +109,7 @@ pub(crate) enum Readiness {
     /// Nobody answers yet.
     Starting,
     /// It answers, and lets its administrator not in.
-    LockedOut(String),
+    LockedOut,
 }
 
 /// What became of the wanted parameters in a server that runs.
@@ -180,6 +181,9 @@ const MASTER: [&str; 43] = [
 ];
 
 /// What it may not in the schemas that are the server's own.
+///
+/// MariaDB can say no such thing: whoever may write everywhere, and hand that on as Amazon's documentation has it, may
+/// write `mysql.*` too, and so make itself the server's equal. There the server's bounds are those of its OS user.
 const KEPT: &str = "INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE TEMPORARY TABLES, LOCK TABLES, \
                     CREATE VIEW, CREATE ROUTINE, ALTER ROUTINE, EVENT, TRIGGER";
 const OWN_SCHEMAS: [&str; 2] = ["mysql", "sys"];
@@ -237,7 +241,7 @@ impl Admin {
         };
         match tokio::time::timeout(PATIENCE, greeted).await {
             Ok(Ok(())) => Readiness::Ready,
-            Ok(Err(MysqlError::Locked(said))) => Readiness::LockedOut(said),
+            Ok(Err(MysqlError::Locked(_))) => Readiness::LockedOut,
             Ok(Err(_)) | Err(_) => Readiness::Starting,
         }
     }
@@ -325,16 +329,7 @@ impl Admin {
             }
         }
         for (name, value) in wanted.iter().filter(|(name, _)| name != SECURE_TRANSPORT) {
-            let literal = number(value).map_or_else(|| quote(value), |number| number.to_string());
-            match self.connection.query_drop(format!("SET GLOBAL {} = {literal}", dotted(name))).await {
-                Ok(()) => {}
-                Err(error) if matches!(code(&error), Some(UNKNOWN_VARIABLE | READ_ONLY)) => {}
-                Err(mysql_async::Error::Server(error)) => {
-                    let (name, value) = (name.clone(), value.clone());
-                    return Err(MysqlError::Parameter { name, value, reason: error.message });
-                }
-                Err(error) => return Err(error.into()),
-            }
+            self.set(name, value).await?;
         }
         self.run(&format!("SET GLOBAL {SECURE_TRANSPORT} = {}", on_or_off(requires_tls))).await
     }
@@ -351,19 +346,26 @@ impl Admin {
             match variables.get(name) {
                 None => applied.unknown.push(name.clone()),
                 Some(found) if normal(found) == normal(value) || name == SECURE_TRANSPORT => {}
-                // Only what the server will not change now waits; what it shows in its own words does not.
-                Some(_) if !self.is_dynamic(name).await? => applied.pending.push(name.clone()),
-                Some(_) => {}
+                // Set once more: what the server shows in its own words is as it was, and MariaDB starts with another
+                // value than one that it cannot take.
+                Some(_) if self.set(name, value).await? => {}
+                Some(_) => applied.pending.push(name.clone()),
             }
         }
         Ok(applied)
     }
 
-    async fn is_dynamic(&mut self, name: &str) -> Result<bool, MysqlError> {
-        let name = dotted(name);
-        match self.connection.query_drop(format!("SET GLOBAL {name} = @@GLOBAL.{name}")).await {
-            Err(error) if code(&error) == Some(READ_ONLY) => Ok(false),
-            Err(mysql_async::Error::Server(_)) | Ok(()) => Ok(true),
+    /// Sets a parameter; whether the server can do that while it runs.
+    async fn set(&mut self, name: &str, value: &str) -> Result<bool, MysqlError> {
+        let literal = number(value).map_or_else(|| quote(value), |number| number.to_string());
+        match self.connection.query_drop(format!("SET GLOBAL {} = {literal}", dotted(name))).await {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(code(&error), Some(UNKNOWN_VARIABLE | READ_ONLY)) => Ok(false),
+            Err(mysql_async::Error::Server(error)) => Err(MysqlError::Parameter {
+                name: name.to_owned(),
+                value: value.to_owned(),
+                reason: error.message,
+            }),
             Err(error) => Err(error.into()),
         }
     }

@@ -6,7 +6,6 @@
 use super::admin::{ADMINISTRATOR, quote};
 use super::flavor::Flavor;
 use super::plugins::LIBRARY;
-use iam::ResourceId;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -17,9 +16,6 @@ const ADMINISTRATOR_PLUGIN: &str = "countersign_administrator";
 /// Where things are, seen from the data directory: the path of a Unix socket is cut at 107 bytes.
 pub(crate) const SOCKET: &str = "mysqld.sock";
 pub(crate) const PID_FILE: &str = "mysqld.pid";
-/// The folder of temporary tables. At its start MariaDB deletes whatever temporary table it finds there, those of another
-/// server too.
-pub(crate) const TEMPORARY: &str = "tmp";
 /// RDS's names.
 pub(crate) const ERROR_LOG: &str = "mysql-error.log";
 pub(crate) const SLOW_LOG: &str = "mysql-slowquery.log";
@@ -27,7 +23,6 @@ pub(crate) const GENERAL_LOG: &str = "mysql-general.log";
 
 /// What `my.cnf` depends on.
 pub(crate) struct Server<'a> {
-    pub(crate) id: &'a ResourceId,
     pub(crate) flavor: Flavor,
     pub(crate) iam: bool,
     pub(crate) addresses: &'a [String],
@@ -39,6 +34,7 @@ pub(crate) struct Server<'a> {
     pub(crate) set_up: &'a Path,
     /// A folder without files, which no statement may leave.
     pub(crate) files: &'a Path,
+    pub(crate) tmp: &'a Path,
     pub(crate) certificate: &'a Path,
     pub(crate) authority: &'a Path,
 }
@@ -80,11 +76,12 @@ impl Server<'_> {
             ("plugin_dir", path(self.plugins)),
             ("plugin_load_add", format!("{ADMINISTRATOR_PLUGIN}={LIBRARY}")),
             ("init_file", path(self.set_up)),
+            // Of its own: a server that starts removes every other's temporary tables.
+            ("tmpdir", path(self.tmp)),
             ("bind_address", self.bound()),
             ("skip_name_resolve", "ON".to_owned()),
             ("skip_networking", "OFF".to_owned()),
             ("skip_grant_tables", "OFF".to_owned()),
-            ("tmpdir", format!("../{TEMPORARY}")),
             ("socket", format!("../run/{SOCKET}")),
             ("pid_file", format!("../run/{PID_FILE}")),
             ("log_error", format!("../log/{ERROR_LOG}")),
@@ -106,7 +103,6 @@ impl Server<'_> {
             own.push(("secure_file_priv", path(self.files)));
         }
         own.extend(self.flavor.own_options().iter().map(|(name, value)| (*name, (*value).to_owned())));
-        own.push(("report_host", self.id.to_string()));
         own
     }
 
@@ -138,7 +134,7 @@ pub(crate) fn set_up(uid: u32) -> String {
     format!(
         "SET sql_log_bin = 0;\n\
          CREATE USER IF NOT EXISTS {account} {identified};\n\
-         ALTER USER {account} {identified} REQUIRE NONE ACCOUNT UNLOCK;\n\
+         ALTER USER {account} {identified} REQUIRE NONE PASSWORD EXPIRE NEVER ACCOUNT UNLOCK;\n\
          GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n"
     )
 }
@@ -390,11 +386,10 @@ pub(crate) fn number(value: &str) -> Option<i128> {
 mod tests {
     use super::super::flavor::tests::flavor;
     use super::*;
-    use iam::{Product, ResourceKind};
+    use iam::Product;
 
     fn text(flavor: Flavor, iam: bool, addresses: &[String], parameters: &[(&str, &str)]) -> String {
         server(&Server {
-            id: &ResourceId::generate(ResourceKind::Instance, [1; 16]),
             flavor,
             iam,
             addresses,
@@ -404,6 +399,7 @@ mod tests {
             plugins: Path::new("/d/config/plugins"),
             set_up: Path::new("/d/config/set-up.sql"),
             files: Path::new("/d/config/files"),
+            tmp: Path::new("/d/tmp"),
             certificate: Path::new("/d/it's/server.pem"),
             authority: Path::new("/d/authority.pem"),
         })
@@ -439,7 +435,6 @@ mod tests {
         at("loose_sql_mode = \"a\\\\b\"");
         at("bind_address = \"127.0.0.1,::1\"");
         at("socket = \"../run/mysqld.sock\"");
-        at("tmpdir = \"../tmp\"");
         at("ssl_key = \"/d/it's/server.pem\"");
         at("secure_file_priv = \"NULL\"");
         at("partial_revokes = \"ON\"");

@@ -81,7 +81,7 @@ pub(crate) async fn initialise(
         .arg("--no-defaults")
         .args(options)
         .arg(argument("--datadir=", data))
-        // Not one that others share: MariaDB deletes their temporary tables.
+        // Not the machine's: a server that starts there removes every other's temporary tables.
         .arg(argument("--tmpdir=", data))
         .arg(argument("--basedir=", &base(installation)))
         .current_dir(data);

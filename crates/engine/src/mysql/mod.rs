@@ -152,11 +152,9 @@ impl Kind for Mysql {
 
     async fn waits_for(&self, _pid: u32) -> Option<String> {
         match Admin::readiness(&self.layout).await {
-            Readiness::Ready => None,
             Readiness::Starting => Some("starting, or recovering from a crash".to_owned()),
-            Readiness::LockedOut(said) => {
-                Some(format!("running and does not let its administrator in: {said}"))
-            }
+            // It does accept connections. What is done inside it will fail, and a restart helps.
+            Readiness::Ready | Readiness::LockedOut => None,
         }
     }
 
@@ -171,7 +169,7 @@ impl Kind for Mysql {
     async fn stops(&self) -> Vec<Stop> {
         match Admin::readiness(&self.layout).await {
             Readiness::Starting => STOPS_STARTING.into(),
-            Readiness::Ready | Readiness::LockedOut(_) => STOPS.into(),
+            Readiness::Ready | Readiness::LockedOut => STOPS.into(),
         }
     }
 
@@ -185,7 +183,7 @@ impl Kind for Mysql {
         let (plugins, files, set_up) =
             (config.join("plugins"), config.join("files"), config.join("set-up.sql"));
         make_folder(&files, 0o755, None)?;
-        make_folder(&self.layout.root().join(config::TEMPORARY), 0o700, context.user.owner())?;
+        make_folder(&self.layout.tmp(), 0o700, context.user.owner())?;
         let stock = self.program()?.stock_plugins.clone();
         self.plugins.make(&plugins, stock.as_deref(), context.settings.mysql_plugin.as_deref())?;
         // Not ours alone to read: nothing in them is secret, and the server must.
@@ -193,7 +191,6 @@ impl Kind for Mysql {
         update_file(&set_up, &config::set_up(uid), 0o644, None)?;
         let program = self.program()?;
         let text = config::server(&config::Server {
-            id: &self.id,
             flavor: program.flavor,
             iam: target.iam,
             addresses: &context.addresses,
@@ -203,6 +200,7 @@ impl Kind for Mysql {
             plugins: &plugins,
             set_up: &set_up,
             files: &files,
+            tmp: &self.layout.tmp(),
             certificate: &self.layout.certificate(),
             authority: &self.layout.authority(),
         });
