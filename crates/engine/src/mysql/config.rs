@@ -142,10 +142,11 @@ pub(crate) fn set_up(uid: u32) -> String {
 /// The parameter that decides whether connections without TLS are accepted.
 pub(crate) const SECURE_TRANSPORT: &str = "require_secure_transport";
 
-/// Whether they are refused: as the parameter group says, and always where nothing else keeps tokens out of plain text.
+/// Whether they are refused: unless the parameter group switches it off, and always where nothing else keeps tokens out of
+/// plain text.
 pub(crate) fn requires_tls(flavor: Flavor, iam: bool, parameters: &BTreeMap<String, String>) -> bool {
-    let wanted = settable_of(parameters).any(|(name, value)| name == SECURE_TRANSPORT && is_on(value));
-    wanted || (iam && !flavor.tells_tls())
+    let off = settable_of(parameters).any(|(name, value)| name == SECURE_TRANSPORT && !is_on(value));
+    !off || (iam && !flavor.tells_tls())
 }
 
 pub(crate) fn on_or_off(on: bool) -> &'static str {
@@ -438,7 +439,7 @@ mod tests {
         at("ssl_key = \"/d/it's/server.pem\"");
         at("secure_file_priv = \"NULL\"");
         at("partial_revokes = \"ON\"");
-        at("require_secure_transport = \"OFF\"");
+        at("require_secure_transport = \"ON\"");
         at("plugin_load_add = \"countersign_administrator=auth_countersign.so\"");
     }
 
@@ -473,7 +474,8 @@ mod tests {
     fn where_tls_is_not_told_it_is_required() {
         let (told, untold) = (flavor(Product::MariaDb, "11.4"), flavor(Product::MariaDb, "10.11"));
         let (none, on, off) = (map(&[]), map(&[(SECURE_TRANSPORT, "1")]), map(&[(SECURE_TRANSPORT, "OFF")]));
-        assert!(!requires_tls(told, true, &none) && requires_tls(told, true, &on));
+        assert!(requires_tls(told, true, &none) && requires_tls(told, false, &none));
+        assert!(!requires_tls(told, true, &off) && requires_tls(told, true, &on));
         assert!(requires_tls(untold, true, &off) && !requires_tls(untold, false, &off));
         assert_eq!(left_out(told, true, &off), Vec::<String>::new());
         assert!(left_out(untold, true, &off).iter().any(|why| why.contains("tokens travel in TLS only")));
