@@ -70,7 +70,8 @@ impl World {
     fn denied(&self, sql: &str) {
         let said = self.run(sql).fail();
         // Of a global privilege, a database's, a table's, a column's; what the option file forbids; what is a system user's.
-        let codes = ["1227", "1044", "1142", "1045", "1143", "1290", "1370", "3619", "3878", "1396", "1698"];
+        let codes =
+            ["1227", "1044", "1142", "1045", "1143", "1290", "1370", "3619", "3630", "3878", "1396", "1698"];
         assert!(codes.iter().any(|code| said.contains(&format!("ERROR {code} "))), "{sql}: {said}");
     }
 
@@ -247,6 +248,18 @@ impl World {
         }
     }
 
+    /// A password user without TLS is refused, in the server's own words.
+    #[track_caller]
+    fn plaintext_refused(&self) {
+        self.plaintext().fail_with(match self.flavor {
+            Flavor::MySql => "ERROR 3159 (HY000): Connections using insecure transport are prohibited",
+            Flavor::MariaDb => "ERROR 1045 (28000): Access denied for user 'pat'@",
+            Flavor::RecentMariaDb => {
+                "ERROR 3159 (08004): Connections using insecure transport are prohibited"
+            }
+        });
+    }
+
     fn plaintext(&self) -> Output {
         let login = self.server.mysql_login(&self.db, "pat", "Pat-pass-1");
         let arguments = ["--skip-ssl", "--skip-ssl-verify-server-cert", "--execute=SELECT 1"];
@@ -255,7 +268,7 @@ impl World {
 
     fn parameters(&self) {
         // As on RDS in its newer families, nobody comes without TLS unless the group says so.
-        self.plaintext().fail_with("ERROR 3159 (HY000)");
+        self.plaintext_refused();
         self.set_parameters(
             "ParameterName=long_query_time,ParameterValue=7,ApplyMethod=immediate \
              ParameterName=back_log,ParameterValue=77,ApplyMethod=pending-reboot \
@@ -268,7 +281,7 @@ impl World {
         if self.flavor == Flavor::MariaDb {
             // It does not tell its plugins of TLS, so that nothing else would keep tokens out of plain text.
             self.await_message("`require_secure_transport` is ON while IAM authentication is");
-            self.plaintext().fail_with("ERROR 3159 (HY000)");
+            self.plaintext_refused();
         } else {
             self.plaintext().succeed();
         }
