@@ -8,7 +8,7 @@
 #   mysql         a MySQL server and its client
 #   mariadb       a MariaDB server and its client
 #   mariadb-new   a MariaDB server of a series that tells plugins about TLS
-#   clients       drivers that log in to MySQL and MariaDB: Python's and Node's
+#   clients       drivers that log in with tokens: Python's and Node's
 #   aws           the AWS CLI and boto3
 #   nextest, deny, fuzz      cargo's tools
 #

@@ -14,7 +14,7 @@ from argparse import ArgumentParser
 QUERY = "select current_user(), user(), version()"
 
 
-def run(connect, signs=False):
+def run(connect, query=QUERY, signs=False):
     """Calls `connect` with the arguments and the token, and queries. `signs`: the driver makes the token itself."""
     parser = ArgumentParser()
     parser.add_argument("host")
@@ -28,7 +28,7 @@ def run(connect, signs=False):
         connection = connect(arguments)
         try:
             cursor = connection.cursor()
-            cursor.execute(QUERY)
+            cursor.execute(query)
             print(json.dumps(cursor.fetchone()))
         finally:
             connection.close()

@@ -123,6 +123,26 @@ pub fn client_scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
 }
 
+/// The blocks of a language in `docs/clients.md`, each with the heading above it.
+pub fn documented(language: &str) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(repository().join("docs/clients.md")).expect("docs/clients.md");
+    let fence = format!("```{language}");
+    let (mut heading, mut block, mut blocks) = (String::new(), None::<String>, Vec::new());
+    for line in text.lines() {
+        match &mut block {
+            Some(_) if line == "```" => blocks.extend(block.take().map(|block| (heading.clone(), block))),
+            Some(block) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+            None if line == fence => block = Some(String::new()),
+            None if line.starts_with('#') => line.trim_start_matches(['#', ' ']).clone_into(&mut heading),
+            None => {}
+        }
+    }
+    blocks
+}
+
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }

@@ -17,10 +17,10 @@ mod token;
 
 pub use self::{
     door::Door,
-    installed::Flavor,
+    installed::{Flavor, documented},
     mysql::{Driver, Login},
     program::{Output, countersign, run},
-    server::{Database, Server},
+    server::{Database, Server, free_port},
     session::OpenSession,
     token::{Key, Token, now},
 };
