@@ -248,16 +248,21 @@ impl World {
         }
     }
 
-    /// A password user without TLS is refused, in the server's own words.
+    /// A password user without TLS is let in, or refused in the server's own words.
     #[track_caller]
-    fn plaintext_refused(&self) {
-        self.plaintext().fail_with(match self.flavor {
-            Flavor::MySql => "ERROR 3159 (HY000): Connections using insecure transport are prohibited",
-            Flavor::MariaDb => "ERROR 1045 (28000): Access denied for user 'pat'@",
-            Flavor::RecentMariaDb => {
-                "ERROR 3159 (08004): Connections using insecure transport are prohibited"
-            }
-        });
+    fn check_plaintext(&self, refused: bool) {
+        let output = self.plaintext();
+        if refused {
+            output.fail_with(match self.flavor {
+                Flavor::MySql => "ERROR 3159 (HY000): Connections using insecure transport are prohibited",
+                Flavor::MariaDb => "ERROR 1045 (28000): Access denied for user 'pat'@",
+                Flavor::RecentMariaDb => {
+                    "ERROR 3159 (08004): Connections using insecure transport are prohibited"
+                }
+            });
+        } else {
+            output.succeed();
+        }
     }
 
     fn plaintext(&self) -> Output {
@@ -267,24 +272,20 @@ impl World {
     }
 
     fn parameters(&self) {
-        // As on RDS in its newer families, nobody comes without TLS unless the group says so.
-        self.plaintext_refused();
+        // As on RDS: before MariaDB 11.8 a password may come without TLS unless the group says otherwise.
+        let forced = self.flavor != Flavor::MariaDb;
+        self.check_plaintext(forced);
         self.set_parameters(
-            "ParameterName=long_query_time,ParameterValue=7,ApplyMethod=immediate \
+            &"ParameterName=long_query_time,ParameterValue=7,ApplyMethod=immediate \
              ParameterName=back_log,ParameterValue=77,ApplyMethod=pending-reboot \
-             ParameterName=require_secure_transport,ParameterValue=0,ApplyMethod=immediate",
+             ParameterName=require_secure_transport,ParameterValue=OTHER,ApplyMethod=immediate"
+                .replace("OTHER", if forced { "0" } else { "1" }),
         );
         self.await_variable("long_query_time", "7.000000");
         let back_log = self.ok("SELECT @@GLOBAL.back_log");
         assert_ne!(back_log, "77");
         self.await_message("parameter `back_log` takes effect at the next reboot");
-        if self.flavor == Flavor::MariaDb {
-            // It does not tell its plugins of TLS, so that nothing else would keep tokens out of plain text.
-            self.await_message("`require_secure_transport` is ON while IAM authentication is");
-            self.plaintext_refused();
-        } else {
-            self.plaintext().succeed();
-        }
+        self.check_plaintext(!forced);
         for name in ["datadir", "plugin_dir", "init_file", "skip_grant_tables", "secure_file_priv"] {
             let parameter = format!("ParameterName={name},ParameterValue=x,ApplyMethod=pending-reboot");
             let modify = ["rds", "modify-db-parameter-group", "--db-parameter-group-name", "tuned"];
