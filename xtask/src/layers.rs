@@ -288,6 +288,8 @@ mod tests {
             ("countersign-ipc", "countersign-doors", Some("dev")),
             ("pam_countersign", "countersign-ipc", None),
             ("pam_countersign", "countersign-dial", None),
+            ("auth_countersign", "countersign-dial", None),
+            ("auth_countersign", "rustix", None),
             ("countersign-dial", "rustix", None),
             ("pam_countersign", "libc", None),
         ]));

@@ -199,6 +199,7 @@ unsafe fn administrator<const USER: usize>(vio: *mut Vio, info: *mut AuthInfo<US
         let shown = user.escape_ascii();
         match judge(protocol, peer, &session.string()) {
             Ok(uid) => {
+                session.no_password();
                 log.write(Level::Info, &format!("allowed `{shown}`, user id {uid}"));
                 Outcome::Allowed
             }

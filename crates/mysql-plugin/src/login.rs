@@ -72,6 +72,10 @@ pub(crate) trait Client {
     /// Has a refused client told that a password was used.
     fn password_used(&mut self);
 
+    /// Says that the account has no password. MariaDB takes one that was used for one that can have expired, and
+    /// with `default_password_lifetime` would soon let nobody in.
+    fn no_password(&mut self);
+
     /// Gives the session its `@@external_user`; false, and nothing is changed, if the name does not fit.
     fn external_user(&mut self, name: &str) -> bool;
 
@@ -127,6 +131,7 @@ pub(crate) fn authenticate(client: &mut impl Client, socket: &Path, timeout: Dur
             if !client.external_user(&principal) && client.external_user(&format!("request {request_id}")) {
                 line.push_str("; the name is too long for @@external_user, which shows the request");
             }
+            client.no_password();
             client.log(Level::Info, &line);
             Outcome::Allowed
         }
@@ -267,6 +272,10 @@ mod tests {
             self.password_used = true;
         }
 
+        fn no_password(&mut self) {
+            self.password_used = false;
+        }
+
         fn external_user(&mut self, name: &str) -> bool {
             if name.len() < 512 {
                 self.external_user = Some(name.to_owned());
@@ -326,7 +335,7 @@ mod tests {
         assert_eq!(against(&mut client, b"the-token", allowed(JANE)), Outcome::Allowed);
         let line = "allowed `jane` as `arn:aws:iam::123456789012:user/jane`, request 000000000000beef";
         assert_eq!(client.only_line(), (Level::Info, line.to_owned()));
-        assert_eq!((client.external_user.as_deref(), client.password_used), (Some(JANE), true));
+        assert_eq!((client.external_user.as_deref(), client.password_used), (Some(JANE), false));
 
         let mut client = Fake::default();
         assert_eq!(against(&mut client, b"the-token", answer(Status::Refused)), Outcome::Refused);

@@ -9,7 +9,9 @@ use std::ptr::{self, NonNull};
 
 use ipc::Secret;
 
-use crate::abi::{AuthInfo, PROTOCOL_SOCKET, PROTOCOL_TCP, UNTOLD, Vio, VioInfo};
+use crate::abi::{
+    AuthInfo, PASSWORD_NOT_MENTIONED, PASSWORD_USED, PROTOCOL_SOCKET, PROTOCOL_TCP, UNTOLD, Vio, VioInfo,
+};
 use crate::log::{Level, Log};
 use crate::login::{Channel, Client, NoToken, Protocol, token_of};
 
@@ -102,13 +104,12 @@ impl<const USER: usize> Client for Session<USER> {
         if length == 0 {
             return Ok(Secret::new());
         }
-        // SAFETY: the server points at a packet of that length, and leaves it alone until the next one is read.
-        let packet = unsafe { bytes(packet.cast_const().cast(), length) };
-        // Wiped like the token that is made of it.
-        let mut packet = packet.ok_or(NoToken::HungUp)?;
-        let token = token_of(&packet);
-        ipc::wipe(&mut packet);
-        token
+        if packet.is_null() {
+            return Err(NoToken::HungUp);
+        }
+        // SAFETY: the server points at a packet of that length, and leaves it alone until the next one is read,
+        // which is not before this returns.
+        token_of(unsafe { std::slice::from_raw_parts(packet, length) })
     }
 
     fn remote(&mut self) -> String {
@@ -120,7 +121,12 @@ impl<const USER: usize> Client for Session<USER> {
 
     fn password_used(&mut self) {
         // SAFETY: the server's struct is live (`new`).
-        unsafe { (*self.info.as_ptr()).password_used = 1 };
+        unsafe { (*self.info.as_ptr()).password_used = PASSWORD_USED };
+    }
+
+    fn no_password(&mut self) {
+        // SAFETY: the server's struct is live (`new`).
+        unsafe { (*self.info.as_ptr()).password_used = PASSWORD_NOT_MENTIONED };
     }
 
     fn external_user(&mut self, name: &str) -> bool {

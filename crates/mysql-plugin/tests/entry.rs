@@ -193,7 +193,7 @@ fn a_token_goes_to_countersign_and_its_answer_to_mysql() {
     let mut info = auth_info(c"jane", "RDS");
     let mut connection = Connection::new(Tls::Byte(true), &packet);
     assert_eq!(call(mysql_plugin(0).authenticate_user, &mut connection, &mut info), OK);
-    assert_eq!((external_user(&info).as_str(), info.password_used), (JANE, 1));
+    assert_eq!((external_user(&info).as_str(), info.password_used), (JANE, 2));
     assert_eq!(answering.join().unwrap(), "");
 
     for (reply, code) in [
@@ -222,7 +222,7 @@ fn a_token_goes_to_countersign_and_its_answer_to_mariadb() {
     connection.late = Some((&raw mut info.user_name, info.user_name));
     info.user_name = ptr::null();
     assert_eq!(call(mariadb_plugin(0).authenticate_user, &mut connection, &mut info), OK);
-    assert_eq!((external_user(&info).as_str(), info.password_used), (JANE, 1));
+    assert_eq!((external_user(&info).as_str(), info.password_used), (JANE, 2));
     answering.join().unwrap();
 }
 

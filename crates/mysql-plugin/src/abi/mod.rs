@@ -51,6 +51,11 @@ pub const PROTOCOL_SOCKET: c_int = 2;
 /// What [`VioInfo`]'s fields are filled with before the server is asked: no server writes it as a truth value.
 pub const UNTOLD: u8 = 0xff;
 
+/// [`AuthInfo::password_used`] for "YES".
+pub const PASSWORD_USED: c_int = 1;
+/// [`AuthInfo::password_used`] for nothing at all.
+pub const PASSWORD_NOT_MENTIONED: c_int = 2;
+
 const _: () = assert!(offset_of!(VioInfo, socket) == 4 && offset_of!(VioInfo, tls) == 8);
 const _: () = assert!(size_of::<VioInfo>() == 64);
 
@@ -73,7 +78,8 @@ pub struct AuthInfo<const USER: usize> {
     pub authenticated_as: [c_char; USER],
     /// NUL-terminated; shown as `@@external_user`.
     pub external_user: [c_char; 512],
-    /// What a refused client is told after "using password": 0 "NO", 1 "YES".
+    /// What a refused client is told after "using password": 0 for "NO", [`PASSWORD_USED`] or
+    /// [`PASSWORD_NOT_MENTIONED`].
     pub password_used: c_int,
     /// The client's name or address.
     pub host_or_ip: *const c_char,
