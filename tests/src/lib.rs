@@ -20,7 +20,7 @@ pub use self::{
     installed::Flavor,
     mysql::{Driver, Login},
     program::{Output, countersign, run},
-    server::{Database, Server},
+    server::{Database, Server, free_port},
     session::OpenSession,
     token::{Key, Token, now},
 };

@@ -3,7 +3,8 @@
 
 use crate::installed::{client_scripts, mariadb_client, mysql_client, node_clients, python};
 use crate::program::{Output, isolated, run};
-use crate::{Database, Key, Server};
+use crate::server::MASTER_PASSWORD;
+use crate::{Database, Key, OpenSession, Server};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -74,24 +75,32 @@ impl Login {
     /// win: such as `--ssl-mode=VERIFY_CA`, `--skip-enable-cleartext-plugin` or `--execute=...`.
     #[track_caller]
     pub fn mysql(&self, home: &Path, arguments: &[&str]) -> Output {
+        run(self.mysql_command(home).args(arguments))
+    }
+
+    fn mysql_command(&self, home: &Path) -> Command {
         let mut command = isolated(mysql_client(), home);
         // The machine's settings are about other servers. For `localhost` without a protocol it would take a socket.
         command.args(["--no-defaults", "--protocol=TCP", "--batch", "--skip-column-names"]);
         command.args(["--enable-cleartext-plugin", "--ssl-mode=VERIFY_IDENTITY"]);
         command.arg(format!("--ssl-ca={}", self.ca.display())).args(self.address());
-        command.arg(format!("--password={}", self.password)).args(self.database()).args(arguments);
-        run(&mut command)
+        command.arg(format!("--password={}", self.password)).args(self.database());
+        command
     }
 
     /// MariaDB's client, with the password in its environment. Without TLS it takes two arguments, because to check a
     /// certificate turns TLS on: `--skip-ssl` and `--skip-ssl-verify-server-cert`.
     #[track_caller]
     pub fn mariadb(&self, home: &Path, arguments: &[&str]) -> Output {
+        run(self.mariadb_command(home).args(arguments))
+    }
+
+    fn mariadb_command(&self, home: &Path) -> Command {
         let mut command = isolated(mariadb_client(), home);
         command.args(["--no-defaults", "--protocol=TCP", "--batch", "--skip-column-names"]);
         command.arg("--ssl-verify-server-cert").arg(format!("--ssl-ca={}", self.ca.display()));
-        command.env("MYSQL_PWD", &self.password).args(self.address()).args(self.database()).args(arguments);
-        run(&mut command)
+        command.env("MYSQL_PWD", &self.password).args(self.address()).args(self.database());
+        command
     }
 
     fn database(&self) -> Option<String> {
@@ -126,6 +135,30 @@ impl Server {
             ca: self.bundle(&database.region),
             database: String::new(),
         }
+    }
+
+    /// By the client of the server's own make. MySQL's 9 does not know the passwords that MariaDB keeps.
+    fn own_client(&self, database: &Database, user: &str, password: &str) -> Command {
+        let (login, home) = (self.mysql_login(database, user, password), self.work_dir());
+        if database.engine == "mariadb" { login.mariadb_command(&home) } else { login.mysql_command(&home) }
+    }
+
+    /// Statements by the client of the server's own make.
+    #[track_caller]
+    pub fn sql(&self, database: &Database, user: &str, password: &str, sql: &str) -> Output {
+        run(self.own_client(database, user, password).args(["--execute", sql]))
+    }
+
+    /// A session of that client that stays.
+    #[track_caller]
+    pub fn open_mysql_session(&self, database: &Database, user: &str, password: &str) -> OpenSession {
+        OpenSession::mysql(self.own_client(database, user, password))
+    }
+
+    /// Statements as the master user; what they print.
+    #[track_caller]
+    pub fn as_mysql_master(&self, database: &Database, sql: &str) -> String {
+        self.sql(database, "admin", MASTER_PASSWORD, sql).succeed()
     }
 
     /// One statement by MySQL's own client.

@@ -1,13 +1,15 @@
 //! `countersign serve` on a throw-away data directory, and everything a scenario does with it.
 
+use crate::installed::{Flavor, mariadb_client, mysql_client};
 use crate::program::{Output, countersign, isolated, missing, run};
 use crate::{Door, Key, OpenSession, Token};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The master password of every database.
-const MASTER_PASSWORD: &str = "Master-pass-1";
+pub(crate) const MASTER_PASSWORD: &str = "Master-pass-1";
 
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,6 +46,8 @@ pub struct Database {
     pub resource_id: String,
     /// The region.
     pub region: String,
+    /// `Engine`.
+    pub engine: String,
 }
 
 impl Server {
@@ -64,6 +68,22 @@ impl Server {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let mut server = Self { folder, door, arguments, process: None, environment: BTreeMap::new() };
         server.start_again();
+        server
+    }
+
+    /// Starts with the database servers of a flavor beside those that the machine has, and with MySQL's and MariaDB's own
+    /// clients as `mysql` and `mariadb` in [`shell`](Self::shell).
+    #[track_caller]
+    pub fn for_mysql(flavor: Flavor, arguments: &[&str]) -> Self {
+        let folder = flavor.server().folder().to_owned();
+        let option = format!("--{}-dir", flavor.engine());
+        let dirs = [option.as_str(), folder.to_str().unwrap()];
+        // PostgreSQL's door is not used.
+        let server = Self::start_with(Door::Ldap, &[&dirs[..], arguments].concat());
+        fs::create_dir(server.programs()).unwrap();
+        for (name, program) in [("mysql", mysql_client()), ("mariadb", mariadb_client())] {
+            symlink(program, server.programs().join(name)).unwrap();
+        }
         server
     }
 
@@ -129,6 +149,11 @@ impl Server {
         self.folder.path().join("work")
     }
 
+    /// Programs that go before the machine's.
+    fn programs(&self) -> PathBuf {
+        self.folder.path().join("bin")
+    }
+
     fn log_file(&self) -> PathBuf {
         self.folder.path().join("serve.log")
     }
@@ -159,6 +184,12 @@ impl Server {
     fn command(&self, program: &str) -> Command {
         let mut command = isolated(program, &self.work_dir());
         command.current_dir(self.work_dir()).envs(&self.environment);
+        if self.programs().exists() {
+            let path = self.environment.get("PATH").map(OsString::from).or_else(|| std::env::var_os("PATH"));
+            let path = path.unwrap_or_default();
+            let path = std::iter::once(self.programs()).chain(std::env::split_paths(&path));
+            command.env("PATH", std::env::join_paths(path).unwrap());
+        }
         command
     }
 
@@ -234,7 +265,7 @@ impl Server {
 
     /// A login that stays.
     pub fn open_session(&self, database: &Database, user: &str, password: &str) -> OpenSession {
-        OpenSession::start(self.psql_command(&self.conninfo(database, user), password))
+        OpenSession::psql(self.psql_command(&self.conninfo(database, user), password))
     }
 
     /// Statements as the master user.
@@ -256,16 +287,31 @@ impl Server {
     /// The same without the wait.
     #[track_caller]
     pub fn request_instance(&self, identifier: &str, arguments: &[&str]) {
+        self.request(identifier, &["--engine", "postgres", "--master-username", "postgres"], arguments);
+    }
+
+    /// Makes an instance of the flavor with the master user `admin`, and waits until it is available.
+    #[track_caller]
+    pub fn create_mysql_instance(&self, identifier: &str, flavor: Flavor, arguments: &[&str]) -> Database {
+        self.request_mysql_instance(identifier, flavor, arguments);
+        self.await_database(identifier)
+    }
+
+    /// The same without the wait.
+    #[track_caller]
+    pub fn request_mysql_instance(&self, identifier: &str, flavor: Flavor, arguments: &[&str]) {
+        // The machine may have another series too.
+        let series = flavor.server().series();
+        let kind = ["--engine", flavor.engine(), "--engine-version", &series, "--master-username", "admin"];
+        self.request(identifier, &kind, arguments);
+    }
+
+    #[track_caller]
+    fn request(&self, identifier: &str, kind: &[&str], arguments: &[&str]) {
         let mut all = vec!["rds", "create-db-instance", "--db-instance-identifier", identifier];
-        all.extend([
-            "--engine",
-            "postgres",
-            "--db-instance-class",
-            "db.t3.micro",
-            "--allocated-storage",
-            "20",
-        ]);
-        all.extend(["--master-username", "postgres", "--master-user-password", MASTER_PASSWORD]);
+        all.extend(kind);
+        all.extend(["--db-instance-class", "db.t3.micro", "--allocated-storage", "20"]);
+        all.extend(["--master-user-password", MASTER_PASSWORD]);
         all.extend(arguments);
         // Left to choose, two servers on one machine may choose the same port at the same moment.
         let port = free_port().to_string();
@@ -301,9 +347,34 @@ impl Server {
                     port: port.parse().unwrap(),
                     resource_id: status["resource_id"].as_str().unwrap().to_owned(),
                     region: status["region"].as_str().unwrap().to_owned(),
+                    engine: status["engine"].as_str().unwrap().split(' ').next().unwrap().to_owned(),
                 };
             }
             assert!(started.elapsed() < PATIENCE && status["status"] != "failed", "not available: {status}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until an instance is no longer there.
+    #[track_caller]
+    pub fn await_gone(&self, identifier: &str) {
+        let started = Instant::now();
+        while let Some(status) = self.status(identifier) {
+            assert!(started.elapsed() < PATIENCE, "not gone: {status}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until an instance has a status.
+    #[track_caller]
+    pub fn await_status(&self, identifier: &str, wanted: &str) {
+        let started = Instant::now();
+        loop {
+            let status = self.status(identifier).unwrap_or_else(|| panic!("there is no `{identifier}`"));
+            if status["status"] == wanted {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "not {wanted}: {status}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -435,10 +506,19 @@ impl Server {
 
     /// The postmasters that run on this data directory: data directory and process id.
     pub fn postmasters(&self) -> BTreeMap<PathBuf, i32> {
+        self.running("data/postmaster.pid")
+    }
+
+    /// The same of the servers of MySQL and MariaDB.
+    pub fn mysql_servers(&self) -> BTreeMap<PathBuf, i32> {
+        self.running("run/mysqld.pid")
+    }
+
+    fn running(&self, pidfile: &str) -> BTreeMap<PathBuf, i32> {
         let mut running = BTreeMap::new();
         for folder in fs::read_dir(self.data_dir().join("databases")).into_iter().flatten().flatten() {
             let data = folder.path().join("data");
-            let pidfile = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+            let pidfile = fs::read_to_string(folder.path().join(pidfile)).unwrap_or_default();
             let pid = pidfile.lines().next().and_then(|line| line.trim().parse().ok());
             // The number may be another process's by now.
             if let Some(pid) = pid
@@ -451,6 +531,21 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Everything that works in a data directory, whatever its files say: a server that is about to start has none yet.
+    fn in_data_directories(&self) -> BTreeMap<i32, PathBuf> {
+        let folders = fs::read_dir(self.data_dir().join("databases")).into_iter().flatten().flatten();
+        let data: Vec<_> = folders.map(|folder| folder.path().join("data")).collect();
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let works = processes.filter_map(|process| {
+            let cwd = fs::read_link(process.path().join("cwd")).ok()?;
+            let pid = process.file_name().to_str()?.parse().ok()?;
+            Some((pid, data.iter().find(|data| same(&cwd, data))?.clone()))
+        });
+        works.collect()
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -458,7 +553,7 @@ impl Drop for Server {
             let lines: Vec<_> = log.lines().collect();
             eprintln!("the end of the server's log:\n{}", lines[lines.len().saturating_sub(15)..].join("\n"));
         }
-        let postmasters = self.postmasters();
+        let servers = self.in_data_directories();
         if let Some(mut process) = self.process.take() {
             let pid = Pid::from_child(&process);
             let ended = kill_process(pid, Signal::CONT).and_then(|()| kill_process(pid, Signal::INT));
@@ -468,7 +563,7 @@ impl Drop for Server {
                 drop(process.wait());
             }
         }
-        for (data, pid) in self.postmasters().into_iter().chain(postmasters) {
+        for (pid, data) in self.in_data_directories().into_iter().chain(servers) {
             let Some(pid) = Pid::from_raw(pid) else { continue };
             let runs = || {
                 let cwd = fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero()));
@@ -477,7 +572,7 @@ impl Drop for Server {
             if runs() {
                 let asked = kill_process(pid, Signal::QUIT).is_ok() && wait_for(|| !runs());
                 if !asked && let Err(error) = kill_process(pid, Signal::KILL) {
-                    eprintln!("the postmaster {pid:?} does not end: {error}");
+                    eprintln!("the database server {pid:?} does not end: {error}");
                 }
             }
         }
@@ -502,7 +597,7 @@ fn same(cwd: &Path, data: &Path) -> bool {
 
 /// A port that is free, and that other tests do not look at: each process begins at its own, below those that the system
 /// gives to outgoing connections.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = (std::process::id() % 1000) as u16 * 10 + 20_000;
     loop {

@@ -4,26 +4,37 @@ use crate::program::missing;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// A `psql` that waits for statements.
+/// A `psql`, `mysql` or `mariadb` that waits for statements.
 pub struct OpenSession {
-    psql: Child,
+    client: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    backend: String,
+    /// The query for the number that the server gives the session, and the number.
+    number: (&'static str, String),
 }
 
 impl OpenSession {
-    pub(crate) fn start(mut psql: Command) -> Self {
-        let mut psql = psql
-            .args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet"])
+    pub(crate) fn psql(mut psql: Command) -> Self {
+        psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet"]);
+        Self::start(psql, "select pg_backend_pid()")
+    }
+
+    pub(crate) fn mysql(mut mysql: Command) -> Self {
+        // It would keep its output to itself until there is much of it.
+        mysql.arg("--unbuffered");
+        Self::start(mysql, "select connection_id()")
+    }
+
+    fn start(mut client: Command, query: &'static str) -> Self {
+        let mut child = client
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| missing("psql".as_ref(), &error));
-        let input = psql.stdin.take().unwrap();
-        let output = BufReader::new(psql.stdout.take().unwrap());
-        let mut session = Self { psql, input, output, backend: String::new() };
-        session.backend = session.query("select pg_backend_pid()");
+            .unwrap_or_else(|error| missing(client.get_program(), &error));
+        let input = child.stdin.take().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut session = Self { client: child, input, output, number: (query, String::new()) };
+        session.number.1 = session.query(query);
         session
     }
 
@@ -40,16 +51,16 @@ impl OpenSession {
     /// The session must still be the one that was opened.
     #[track_caller]
     pub fn check(&mut self) {
-        assert_eq!(self.query("select pg_backend_pid()"), self.backend);
+        assert_eq!(self.query(self.number.0), self.number.1);
     }
 }
 
 impl Drop for OpenSession {
     fn drop(&mut self) {
         // Either may fail where the server has gone first.
-        let ended = self.psql.kill().and_then(|()| self.psql.wait());
+        let ended = self.client.kill().and_then(|()| self.client.wait());
         if let Err(error) = ended {
-            eprintln!("psql did not end: {error}");
+            eprintln!("the client did not end: {error}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Installation;
 use crate::kind::{Kind, Kinds};
-use crate::layout::{FileError, Layout, make_folder, remove_folder, sync_folder, write_file};
+use crate::layout::{FileError, Layout, make_folder, remove_folder, sync_folder, update_file, write_file};
 use crate::mysql::MysqlError;
 use crate::postgres::AdminError;
 use crate::process::{Process, ServerError};
@@ -333,6 +333,7 @@ impl Database {
         let authority: Authority =
             authorities::get_or_create_one(&context.records, &context.master_key, &target.region, ca, now)
                 .await?;
+        self.stale |= update_file(&self.layout.authority(), authority.cert_pem(), 0o644, None)?;
         let path = self.layout.certificate();
         let current = Zeroizing::new(std::fs::read(&path).unwrap_or_default());
         let current = std::str::from_utf8(&current).unwrap_or_default();

@@ -59,8 +59,8 @@ pub(crate) trait Kind: Send + Sync {
     /// Whether what it said means that remnants of a killed server are in its way, which end by themselves.
     fn is_remnant(&self, said: &str) -> bool;
 
-    /// The ways to stop it, the gentlest first.
-    fn stops(&self) -> Vec<Stop>;
+    /// The ways to stop it as it is now, the gentlest first.
+    async fn stops(&self) -> Vec<Stop>;
 
     // What it is told.
 

@@ -114,6 +114,11 @@ impl Layout {
         self.config().join("server.pem")
     }
 
+    /// The certificate of the authority that has issued it.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.config().join("authority.pem")
+    }
+
     /// The door's socket: in the working directory of the server's processes.
     pub(crate) fn door(&self) -> PathBuf {
         self.data().join("countersign.sock")

@@ -193,7 +193,7 @@ impl Process {
 
     /// Stops it in the ways of its kind, one after the other, the gentlest first.
     pub(crate) async fn stop(&mut self, kind: &dyn Kind) -> Result<(), ServerError> {
-        for Stop { signal, within } in kind.stops() {
+        for Stop { signal, within } in kind.stops().await {
             let there = self.signal(signal)?;
             if !there || tokio::time::timeout(within, self.exited()).await.is_ok() {
                 return Ok(());
@@ -255,6 +255,83 @@ fn is_server(pid: u32, uid: u32, kind: &dyn Kind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::Problem;
+    use crate::target::Target;
+
+    /// A server that is known by nothing but a process's number.
+    struct Claims(u32);
+
+    #[async_trait::async_trait]
+    impl Kind for Claims {
+        fn product(&self) -> iam::Product {
+            iam::Product::PostgreSql
+        }
+        fn says(&self) -> Option<Said> {
+            Some(Said { pid: self.0, port: 5432 })
+        }
+        fn starts_with(&self, words: &[&[u8]]) -> bool {
+            words.contains(&&b"--datadir=/d/data"[..])
+        }
+        fn command(&self, _: &Installation, _: u16) -> tokio::process::Command {
+            tokio::process::Command::new("false")
+        }
+        async fn waits_for(&self, _: u32) -> Option<String> {
+            None
+        }
+        fn said(&self) -> String {
+            String::new()
+        }
+        fn is_remnant(&self, _: &str) -> bool {
+            false
+        }
+        async fn stops(&self) -> Vec<Stop> {
+            vec![Stop { signal: Signal::KILL, within: Duration::from_secs(10) }]
+        }
+        fn wanted(&mut self, _: &Target, _: &Installation) {}
+        fn configure(&mut self, _: &Target) -> Result<bool, Problem> {
+            Ok(false)
+        }
+        async fn set_up(&mut self, _: &Target, _: &Installation, _: &[u8]) -> Result<(), Problem> {
+            Ok(())
+        }
+        async fn load(&mut self, _: &Target, _: &Process) -> Result<(), Problem> {
+            Ok(())
+        }
+        async fn set_password(&mut self, _: &Target, _: &[u8]) -> Result<(), Problem> {
+            Ok(())
+        }
+        fn left_out(&self, _: &Target) -> Vec<String> {
+            Vec::new()
+        }
+        fn door(&self) -> &'static str {
+            "none"
+        }
+    }
+
+    #[tokio::test]
+    async fn another_process_is_not_adopted() {
+        let mut ours = OsUser::resolve(None).unwrap();
+        ours.uid = rustix::process::geteuid().as_raw();
+        // This one has other words, that one does not exist.
+        for pid in [std::process::id(), 4_000_000] {
+            assert!(Process::adopt(&ours, &Claims(pid)).unwrap().is_none());
+        }
+        let mut server = std::process::Command::new("sh")
+            .args(["-c", "read line", "sh", "--datadir=/d/data"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let kind = Claims(server.id());
+        let mut somebody_else = ours.clone();
+        somebody_else.uid += 1;
+        assert!(Process::adopt(&somebody_else, &kind).unwrap().is_none());
+        let found = Process::adopt(&ours, &kind).unwrap();
+        let mut found = found.expect("the words are a server's, and the user is its");
+        let (stopped, _) =
+            tokio::join!(found.stop(&kind), tokio::task::spawn_blocking(move || server.wait()));
+        stopped.unwrap();
+        assert!(Process::adopt(&ours, &kind).unwrap().is_none());
+    }
 
     #[test]
     fn a_port_in_use_is_named() {

@@ -105,8 +105,10 @@ pub(crate) struct Admin {
 #[derive(Debug)]
 pub(crate) enum Readiness {
     Ready,
-    /// What it does instead.
-    Not(String),
+    /// Nobody answers yet.
+    Starting,
+    /// It answers, and lets its administrator not in.
+    LockedOut(String),
 }
 
 /// What became of the wanted parameters in a server that runs.
@@ -235,10 +237,8 @@ impl Admin {
         };
         match tokio::time::timeout(PATIENCE, greeted).await {
             Ok(Ok(())) => Readiness::Ready,
-            Ok(Err(MysqlError::Locked(said))) => {
-                Readiness::Not(format!("running and does not let its administrator in: {said}"))
-            }
-            Ok(Err(_)) | Err(_) => Readiness::Not("starting, or recovering from a crash".to_owned()),
+            Ok(Err(MysqlError::Locked(said))) => Readiness::LockedOut(said),
+            Ok(Err(_)) | Err(_) => Readiness::Starting,
         }
     }
 

@@ -17,6 +17,9 @@ const ADMINISTRATOR_PLUGIN: &str = "countersign_administrator";
 /// Where things are, seen from the data directory: the path of a Unix socket is cut at 107 bytes.
 pub(crate) const SOCKET: &str = "mysqld.sock";
 pub(crate) const PID_FILE: &str = "mysqld.pid";
+/// The folder of temporary tables. At its start MariaDB deletes whatever temporary table it finds there, those of another
+/// server too.
+pub(crate) const TEMPORARY: &str = "tmp";
 /// RDS's names.
 pub(crate) const ERROR_LOG: &str = "mysql-error.log";
 pub(crate) const SLOW_LOG: &str = "mysql-slowquery.log";
@@ -37,6 +40,7 @@ pub(crate) struct Server<'a> {
     /// A folder without files, which no statement may leave.
     pub(crate) files: &'a Path,
     pub(crate) certificate: &'a Path,
+    pub(crate) authority: &'a Path,
 }
 
 /// `my.cnf`, the server's option file.
@@ -80,6 +84,7 @@ impl Server<'_> {
             ("skip_name_resolve", "ON".to_owned()),
             ("skip_networking", "OFF".to_owned()),
             ("skip_grant_tables", "OFF".to_owned()),
+            ("tmpdir", format!("../{TEMPORARY}")),
             ("socket", format!("../run/{SOCKET}")),
             ("pid_file", format!("../run/{PID_FILE}")),
             ("log_error", format!("../log/{ERROR_LOG}")),
@@ -89,6 +94,10 @@ impl Server<'_> {
             ("ssl_key", path(self.certificate)),
             (SECURE_TRANSPORT, on_or_off(requires_tls(self.flavor, self.iam, self.parameters)).to_owned()),
         ];
+        if self.flavor.is_mysql() {
+            // Before it takes a new certificate, it wants to see who signed it.
+            own.push(("ssl_ca", path(self.authority)));
+        }
         if let Some(share) = self.share {
             own.push(("lc_messages_dir", path(share)));
             own.push(("character_sets_dir", path(&share.join("charsets"))));
@@ -396,6 +405,7 @@ mod tests {
             set_up: Path::new("/d/config/set-up.sql"),
             files: Path::new("/d/config/files"),
             certificate: Path::new("/d/it's/server.pem"),
+            authority: Path::new("/d/authority.pem"),
         })
     }
 
@@ -429,6 +439,7 @@ mod tests {
         at("loose_sql_mode = \"a\\\\b\"");
         at("bind_address = \"127.0.0.1,::1\"");
         at("socket = \"../run/mysqld.sock\"");
+        at("tmpdir = \"../tmp\"");
         at("ssl_key = \"/d/it's/server.pem\"");
         at("secure_file_priv = \"NULL\"");
         at("partial_revokes = \"ON\"");

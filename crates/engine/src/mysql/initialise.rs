@@ -68,7 +68,7 @@ pub(crate) async fn initialise(
     data: &Path,
 ) -> Result<(), TemplateError> {
     let program = installation.server();
-    let unaccounted = data.with_extension("sql");
+    let unaccounted = data.with_extension("new.sql");
     let (options, script) = if Flavor::of(installation).is_mysql() {
         write_file(&unaccounted, NO_ROOT.as_bytes(), 0o644, None)?;
         (MYSQL.as_slice(), String::new())
@@ -81,6 +81,8 @@ pub(crate) async fn initialise(
         .arg("--no-defaults")
         .args(options)
         .arg(argument("--datadir=", data))
+        // Not one that others share: MariaDB deletes their temporary tables.
+        .arg(argument("--tmpdir=", data))
         .arg(argument("--basedir=", &base(installation)))
         .current_dir(data);
     if Flavor::of(installation).is_mysql() {

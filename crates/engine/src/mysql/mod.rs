@@ -38,6 +38,11 @@ const STOPS: [Stop; 2] = [
     Stop { signal: Signal::TERM, within: Duration::from_secs(120) },
     Stop { signal: Signal::KILL, within: Duration::from_secs(10) },
 ];
+/// One that starts: MariaDB may then wait forever for what a signal has just ended.
+const STOPS_STARTING: [Stop; 2] = [
+    Stop { signal: Signal::TERM, within: Duration::from_secs(5) },
+    Stop { signal: Signal::KILL, within: Duration::from_secs(10) },
+];
 
 /// One database's MySQL or MariaDB server.
 pub(crate) struct Mysql {
@@ -148,7 +153,10 @@ impl Kind for Mysql {
     async fn waits_for(&self, _pid: u32) -> Option<String> {
         match Admin::readiness(&self.layout).await {
             Readiness::Ready => None,
-            Readiness::Not(state) => Some(state),
+            Readiness::Starting => Some("starting, or recovering from a crash".to_owned()),
+            Readiness::LockedOut(said) => {
+                Some(format!("running and does not let its administrator in: {said}"))
+            }
         }
     }
 
@@ -160,8 +168,11 @@ impl Kind for Mysql {
         said.contains("Unable to lock ./ibdata1") || said.contains("Can't lock aria control file")
     }
 
-    fn stops(&self) -> Vec<Stop> {
-        STOPS.into()
+    async fn stops(&self) -> Vec<Stop> {
+        match Admin::readiness(&self.layout).await {
+            Readiness::Starting => STOPS_STARTING.into(),
+            Readiness::Ready | Readiness::LockedOut(_) => STOPS.into(),
+        }
     }
 
     fn wanted(&mut self, _target: &Target, installation: &Installation) {
@@ -174,6 +185,7 @@ impl Kind for Mysql {
         let (plugins, files, set_up) =
             (config.join("plugins"), config.join("files"), config.join("set-up.sql"));
         make_folder(&files, 0o755, None)?;
+        make_folder(&self.layout.root().join(config::TEMPORARY), 0o700, context.user.owner())?;
         let stock = self.program()?.stock_plugins.clone();
         self.plugins.make(&plugins, stock.as_deref(), context.settings.mysql_plugin.as_deref())?;
         // Not ours alone to read: nothing in them is secret, and the server must.
@@ -192,6 +204,7 @@ impl Kind for Mysql {
             set_up: &set_up,
             files: &files,
             certificate: &self.layout.certificate(),
+            authority: &self.layout.authority(),
         });
         let path = self.option_file();
         let before = std::fs::read_to_string(&path).unwrap_or_default();

@@ -110,7 +110,7 @@ impl Kind for Postgres {
         said.contains("pre-existing shared memory block") || said.contains("is another postmaster")
     }
 
-    fn stops(&self) -> Vec<Stop> {
+    async fn stops(&self) -> Vec<Stop> {
         STOPS.into()
     }
 
