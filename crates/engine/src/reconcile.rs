@@ -159,9 +159,7 @@ impl Reconciler {
     pub async fn run(&self, mut shutdown: watch::Receiver<bool>) {
         self.context.templates.drop_others(&self.context.installations);
         let mut follower = Follower::new(Arc::clone(&self.context), shutdown.clone());
-        for installation in &self.context.installations {
-            follower.prepare(installation.clone());
-        }
+        follower.prepare();
         tokio::select! {
             biased;
             _ = shutdown.wait_for(|stop| *stop) => {}
@@ -222,12 +220,19 @@ impl Follower {
         Self { context, shutdown, tasks: JoinSet::new(), wakes: HashMap::new(), clusters: HashMap::new() }
     }
 
-    /// Prepares the data directory that new databases of an installation are copied from.
-    fn prepare(&mut self, installation: Installation) {
+    /// Prepares the data directories that new databases are copied from: one after the other, so that what is wanted
+    /// meanwhile does not wait for all of them.
+    fn prepare(&mut self) {
         let context = Arc::clone(&self.context);
         self.tasks.spawn(async move {
-            if let Err(error) = context.templates.of(&installation).await {
-                tracing::error!(product = %installation.product, version = installation.version, %error, "no data directory could be prepared");
+            for installation in &context.installations {
+                // Without its plugin a server is of no use.
+                if installation.product != Product::PostgreSql && context.settings.mysql_plugin.is_none() {
+                    continue;
+                }
+                if let Err(error) = context.templates.of(installation).await {
+                    tracing::error!(product = %installation.product, version = installation.version, %error, "no data directory could be prepared");
+                }
             }
             None
         });

@@ -274,6 +274,10 @@ async fn from_its_making_to_its_end(server: Server) {
     let refused = sql(port, "app", "token", "SELECT 1").unwrap_err();
     assert!(refused.contains("1524") && refused.contains("is not loaded"), "{refused}");
     assert_eq!(master(port, "SELECT @@GLOBAL.require_secure_transport").unwrap(), "0");
+    if server.product() == Product::MariaDb {
+        // A row that leads nowhere is in nobody's way.
+        master(port, "INSERT INTO mysql.plugin VALUES ('AWSAuthenticationPlugin', 'gone.so')").unwrap();
+    }
     world.change(&key, State::ConfiguringIamDatabaseAuthentication, |i| i.iam_auth = true).await;
     world.until(&key, State::Available).await;
     assert!(sql(port, "app", "token", "SELECT 1").unwrap_err().contains("ERROR 1045"));
@@ -341,6 +345,16 @@ async fn from_its_making_to_its_end(server: Server) {
     assert!(master(port, "SELECT 1").is_err());
     let master = |statement: &str| sql(port, "admin", "Master-pass-2'\\", statement);
     assert_eq!(master("SELECT COUNT(*) FROM `my ``db`.t").unwrap(), "0");
+
+    if server.product() == Product::MariaDb {
+        // MariaDB has nothing that keeps its administrator from who may create users: a reboot brings it back.
+        master("DROP USER rdsadmin@localhost").unwrap();
+        world.change(&key, State::Modifying, |i| i.tags = [("a".to_owned(), "b".to_owned())].into()).await;
+        let message = world.until(&key, State::Failed).await.message.unwrap();
+        assert!(message.contains("does not let its administrator in"), "{message}");
+        world.change(&key, State::Rebooting, |i| i.reboots += 1).await;
+        world.until(&key, State::Available).await;
+    }
 
     // Killed, it comes back.
     let pid = world.pid(&id).unwrap();

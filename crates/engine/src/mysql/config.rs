@@ -6,7 +6,6 @@
 use super::admin::{ADMINISTRATOR, quote};
 use super::flavor::Flavor;
 use super::plugins::LIBRARY;
-use iam::ResourceId;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -27,7 +26,6 @@ pub(crate) const GENERAL_LOG: &str = "mysql-general.log";
 
 /// What `my.cnf` depends on.
 pub(crate) struct Server<'a> {
-    pub(crate) id: &'a ResourceId,
     pub(crate) flavor: Flavor,
     pub(crate) iam: bool,
     pub(crate) addresses: &'a [String],
@@ -106,7 +104,6 @@ impl Server<'_> {
             own.push(("secure_file_priv", path(self.files)));
         }
         own.extend(self.flavor.own_options().iter().map(|(name, value)| (*name, (*value).to_owned())));
-        own.push(("report_host", self.id.to_string()));
         own
     }
 
@@ -138,7 +135,7 @@ pub(crate) fn set_up(uid: u32) -> String {
     format!(
         "SET sql_log_bin = 0;\n\
          CREATE USER IF NOT EXISTS {account} {identified};\n\
-         ALTER USER {account} {identified} REQUIRE NONE ACCOUNT UNLOCK;\n\
+         ALTER USER {account} {identified} REQUIRE NONE PASSWORD EXPIRE NEVER ACCOUNT UNLOCK;\n\
          GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n"
     )
 }
@@ -390,11 +387,10 @@ pub(crate) fn number(value: &str) -> Option<i128> {
 mod tests {
     use super::super::flavor::tests::flavor;
     use super::*;
-    use iam::{Product, ResourceKind};
+    use iam::Product;
 
     fn text(flavor: Flavor, iam: bool, addresses: &[String], parameters: &[(&str, &str)]) -> String {
         server(&Server {
-            id: &ResourceId::generate(ResourceKind::Instance, [1; 16]),
             flavor,
             iam,
             addresses,

@@ -47,10 +47,11 @@ impl Flavor {
     /// What only this product's option file has.
     pub(crate) fn own_options(self) -> &'static [(&'static str, &'static str)] {
         if self.is_mysql() {
+            // Those that are loose are a plugin's, which a build need not have.
             &[
                 // No file of the machine is read or written by a statement.
                 ("secure_file_priv", "NULL"),
-                ("mysqlx", "OFF"),
+                ("loose_mysqlx", "OFF"),
                 ("partial_revokes", "ON"),
                 // Nobody but a parameter group says how the next start goes.
                 ("persisted_globals_load", "OFF"),
@@ -59,7 +60,7 @@ impl Flavor {
                 ("caching_sha2_password_auto_generate_rsa_keys", "OFF"),
             ]
         } else {
-            &[("symbolic_links", "OFF"), ("feedback", "OFF")]
+            &[("symbolic_links", "OFF"), ("loose_feedback", "OFF")]
         }
     }
 

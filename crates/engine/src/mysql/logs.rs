@@ -77,6 +77,22 @@ mod tests {
 ";
 
     #[test]
+    fn a_log_of_an_earlier_day_is_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = iam::ResourceId::generate(iam::ResourceKind::Instance, [1; 16]);
+        let layout = crate::layout::DataDir::new(folder.path().to_owned()).database(&id);
+        std::fs::create_dir_all(layout.log()).unwrap();
+        let now = OffsetDateTime::now_utc();
+        assert!(!turn(&layout, now).unwrap(), "there is no log yet");
+        std::fs::write(layout.log().join(ERROR_LOG), "a line").unwrap();
+        assert!(!turn(&layout, now).unwrap(), "it is of today");
+        assert!(turn(&layout, now + time::Duration::days(1)).unwrap());
+        let old = layout.log().join(format!("{ERROR_LOG}.{}", now.date()));
+        assert_eq!(std::fs::read_to_string(old).unwrap(), "a line");
+        assert!(!turn(&layout, now + time::Duration::days(1)).unwrap());
+    }
+
+    #[test]
     fn the_last_runs_errors_are_shown() {
         let said = |log| complaints(last_run(log));
         assert_eq!(said(MYSQL), ["Can't start server: Bind on TCP/IP port: Address already in use"]);

@@ -152,11 +152,9 @@ impl Kind for Mysql {
 
     async fn waits_for(&self, _pid: u32) -> Option<String> {
         match Admin::readiness(&self.layout).await {
-            Readiness::Ready => None,
             Readiness::Starting => Some("starting, or recovering from a crash".to_owned()),
-            Readiness::LockedOut(said) => {
-                Some(format!("running and does not let its administrator in: {said}"))
-            }
+            // It does accept connections. What is done inside it will fail, and a restart helps.
+            Readiness::Ready | Readiness::LockedOut => None,
         }
     }
 
@@ -171,7 +169,7 @@ impl Kind for Mysql {
     async fn stops(&self) -> Vec<Stop> {
         match Admin::readiness(&self.layout).await {
             Readiness::Starting => STOPS_STARTING.into(),
-            Readiness::Ready | Readiness::LockedOut(_) => STOPS.into(),
+            Readiness::Ready | Readiness::LockedOut => STOPS.into(),
         }
     }
 
@@ -193,7 +191,6 @@ impl Kind for Mysql {
         update_file(&set_up, &config::set_up(uid), 0o644, None)?;
         let program = self.program()?;
         let text = config::server(&config::Server {
-            id: &self.id,
             flavor: program.flavor,
             iam: target.iam,
             addresses: &context.addresses,
