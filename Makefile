@@ -67,11 +67,11 @@ fuzz: ## a million policies beside the reference, every parser for a minute (SHO
 	@scripts/fuzz.sh
 
 .PHONY: soak
-soak: ## logins and faults for an hour (SHORT=1: one minute)
+soak: ## logins and faults for an hour, two kinds of servers at a time (SHORT=1: one minute)
 	@scripts/install-deps.sh build $(DATABASES) clients aws nextest
 	cargo build --workspace --lib --bins --tests
 	@$(call pam,$(TARGET)/debug)
-	COUNTERSIGN_SOAK_SECONDS=$(if $(filter 1,$(SHORT)),60,3600) cargo nextest run -p countersign-tests --profile soak --run-ignored only
+	COUNTERSIGN_SOAK_SECONDS=$(if $(filter 1,$(SHORT)),30,1800) cargo nextest run -p countersign-tests --profile soak --run-ignored only
 
 .PHONY: install
 install: ## what `make release` built: binary, PAM module and service file, plugin, systemd unit (PREFIX, DESTDIR)

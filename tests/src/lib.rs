@@ -8,12 +8,15 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod door;
+mod driver;
 pub mod installed;
 mod mysql;
 mod program;
+pub mod refusal;
 mod server;
 mod session;
 mod token;
+pub mod wire;
 
 pub use self::{
     door::Door,

@@ -9,15 +9,10 @@
     clippy::print_stdout
 )]
 
+use countersign_tests::refusal::{BadToken, answer_anything, bad_tokens, end_session, impostor};
 use countersign_tests::{Database, Door, Key, OpenSession, Output, Server, Token};
-use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
 use std::time::Duration;
-use store::records::Session;
-use store::{Change, EmbeddedStore, Outcome, Records};
-use time::OffsetDateTime;
 
 #[test]
 fn through_pam() {
@@ -121,55 +116,8 @@ impl World {
 
     /// Tokens that are wrong in themselves, or for something else.
     fn tokens(&mut self) {
-        let good = self.good();
-        let text = good.text();
-        let token = |change: &dyn Fn(&mut Token)| {
-            let mut token = good.clone();
-            change(&mut token);
-            token.text()
-        };
-        let unknown = Key { id: "AKIAIOSFODNN7EXAMPLE".to_owned(), ..self.key.clone() };
-        let (id, other_port) = (self.key.id.clone(), self.other_db.port);
-        let cases = [
-            ("expired, by an hour", token(&|t| t.age = 3600), "expired"),
-            ("expired, by seconds", token(&|t| t.age = 905), "expired"),
-            ("expired, by its own shorter validity", token(&|t| (t.age, t.expires) = (65, 60)), "expired"),
-            ("X-Amz-Expires of 901 s", token(&|t| t.expires = 901), "expires-out-of-range"),
-            ("X-Amz-Expires of a week", token(&|t| t.expires = 604_800), "expires-out-of-range"),
-            ("X-Amz-Expires of 0", token(&|t| t.expires = 0), "expires-out-of-range"),
-            ("dated ahead, by ten minutes", token(&|t| t.age = -600), "not-yet-valid"),
-            ("dated ahead, by a year", token(&|t| t.age = -31_536_000), "not-yet-valid"),
-            ("wrong secret", token(&|t| t.key.secret = "x".repeat(40)), "signature-mismatch"),
-            ("the key's id as secret", token(&|t| t.key.secret.clone_from(&id)), "signature-mismatch"),
-            ("an unknown key", token(&|t| t.key = unknown.clone()), "unknown-access-key"),
-            ("another user's token", token(&|t| t.user = "otheruser".to_owned()), "wrong-user"),
-            ("the user in capitals", token(&|t| t.user = "MYDBUSER".to_owned()), "wrong-user"),
-            ("another instance's port", token(&|t| t.port = other_port), "wrong-endpoint"),
-            ("another host", token(&|t| t.host = "otherdb.example.com".to_owned()), "wrong-endpoint"),
-            ("another region", token(&|t| t.region = "eu-west-1".to_owned()), "wrong-region"),
-            ("service rds", token(&|t| t.service = "rds".to_owned()), "wrong-service"),
-            ("another action", token(&|t| t.action = "DbConnect".to_owned()), "wrong-action"),
-            (
-                "other signed headers",
-                token(&|t| t.signed_headers = "action;dbuser;host".to_owned()),
-                "signed-headers",
-            ),
-            (
-                "a session token beside a long-term key",
-                token(&|t| t.key.session = Some("x".repeat(100))),
-                "security-token",
-            ),
-            ("cut short in the signature", text[..text.len() - 10].to_owned(), "truncated"),
-            ("cut short before the signature", text[..text.len() - 100].to_owned(), "truncated"),
-            ("cut short in the query", text[..60].to_owned(), "truncated"),
-            ("the old password", "Old-pass-1".to_owned(), "not-a-token"),
-            ("an empty query", format!("{}:{}/?", good.host, good.port), "not-a-token"),
-            ("a parameter twice", format!("{text}&Action=connect"), "duplicate-parameter"),
-            ("a parameter more", format!("{text}&a=b"), "unknown-parameter"),
-            ("too long", format!("{text}{}", "0".repeat(60_000)), "malformed-signature"),
-        ];
-        for (what, token, reason) in cases {
-            self.refused(what, &token, reason);
+        for BadToken { what, text, reason } in bad_tokens(&self.good(), self.other_db.port) {
+            self.refused(what, &text, reason);
         }
         // The same text is good where it belongs.
         let elsewhere = self.server.token(&self.other_db, "mydbuser", &self.key).text();
@@ -269,7 +217,7 @@ impl World {
         self.refused("a temporary key with another's session token", &mixed, "security-token");
 
         self.server.terminate();
-        end_session(&self.server.data_dir().join("store.redb"), &key.id);
+        end_session(&self.server, &key);
         self.server.start_again();
         self.refused("a temporary credential past its end", &token.text(), "session-expired");
         self.server.aws_as(&key, &["sts", "get-caller-identity"]).fail_with("ExpiredToken");
@@ -332,39 +280,18 @@ impl World {
 
     /// Listens where Countersign would, and gives every caller the same answer.
     fn impostor(&self, answer: &'static [u8]) -> std::thread::JoinHandle<()> {
-        fn give(mut stream: impl Read + Write, answer: &[u8]) {
-            // The question first, and whatever becomes of the answer: the caller may have left.
-            let asked = stream.read(&mut [0; 70_000]);
-            drop(asked.and_then(|_| stream.write_all(answer)));
-        }
         match self.server.door() {
             Door::Pam => {
                 let data = self.server.postmasters().into_keys().find(|data| {
                     data.components().any(|part| part.as_os_str() == self.db.resource_id.as_str())
                 });
-                let socket = data.unwrap().join("countersign.sock");
-                drop(std::fs::remove_file(&socket));
-                let listener = UnixListener::bind(&socket).unwrap();
-                std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o777)).unwrap();
-                std::thread::spawn(move || give(listener.accept().unwrap().0, answer))
+                impostor(&data.unwrap().join("countersign.sock"), answer)
             }
             Door::Ldap => {
                 let address = std::fs::read_to_string(self.server.data_dir().join("ldap-address")).unwrap();
                 let listener = TcpListener::bind(address.trim()).unwrap();
-                std::thread::spawn(move || give(listener.accept().unwrap().0, answer))
+                std::thread::spawn(move || answer_anything(listener.accept().unwrap().0, answer))
             }
         }
     }
-}
-
-/// Makes a session have ended a minute ago.
-fn end_session(store: &std::path::Path, id: &str) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-        let records = Records::new(std::sync::Arc::new(EmbeddedStore::open(store).unwrap()));
-        let session = records.get::<Session>(id).await.unwrap().expect("the session is kept");
-        let ended =
-            Session { expires: OffsetDateTime::now_utc() - time::Duration::MINUTE, ..session.record.clone() };
-        let outcome = records.commit(Change::new().replace(&session, &ended).unwrap()).await.unwrap();
-        assert!(matches!(outcome, Outcome::Committed(_)));
-    });
 }

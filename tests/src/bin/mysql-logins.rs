@@ -6,7 +6,8 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
+use countersign_tests::Login;
+use mysql_async::{Conn, Opts};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,19 +73,13 @@ fn read(arguments: &[String]) -> Option<(Opts, u32, Until)> {
         Some(logins) => Until::Logins(logins.parse().ok()?),
         None => Until::Time(Duration::from_secs(until.parse().ok()?)),
     };
-    let tls = SslOpts::default()
-        .with_root_certs(vec![std::path::PathBuf::from(ca).into()])
-        .with_disable_built_in_roots(true);
-    let options = OptsBuilder::default()
-        .ip_or_hostname(host.clone())
-        .tcp_port(port.parse().ok()?)
-        .user(Some(user))
-        .pass(std::env::var("MYSQL_PWD").ok())
-        .ssl_opts(tls)
-        .enable_cleartext_plugin(true)
-        .prefer_socket(false)
-        // Known beforehand, so that no statement asks for them.
-        .max_allowed_packet(Some(16 << 20))
-        .wait_timeout(Some(28_800));
-    Some((options.into(), clients.parse().ok()?, until))
+    let login = Login {
+        host: host.clone(),
+        port: port.parse().ok()?,
+        user: user.clone(),
+        password: std::env::var("MYSQL_PWD").ok()?,
+        ca: ca.into(),
+        database: String::new(),
+    };
+    Some((login.options().into(), clients.parse().ok()?, until))
 }
