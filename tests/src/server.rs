@@ -104,6 +104,8 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
+            // A test runner that gives up sends SIGTERM to the test's group, at which the databases would be left running.
+            .process_group(0)
             .spawn()
             .unwrap_or_else(|error| missing("setpriv".as_ref(), &error));
         self.process = Some(process);
