@@ -197,7 +197,10 @@ fn mistakes(server: &Server, flavor: Flavor) {
         .shell(&format!("{without} {WHO}"))
         .fail_with("ERROR 2059 (HY000): Authentication plugin 'mysql_clear_password' cannot be loaded");
     let plain = MYSQL.replace("--ssl-mode=VERIFY_CA", "--ssl-mode=DISABLED");
-    let refused = "Access denied for user 'app'@'127.0.0.1'";
+    let refused = match flavor {
+        Flavor::MySql | Flavor::MariaDb => "Access denied for user 'app'@'127.0.0.1'",
+        Flavor::RecentMariaDb => "ERROR 3159 (08004): Connections using insecure transport are prohibited",
+    };
     server.shell(&format!("{plain} {WHO}")).fail_with(refused);
     let pem = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /CN=other";
     ok(server, &format!("openssl req -x509 -nodes {pem} -keyout other.key -out other.pem 2>&1"));
