@@ -23,10 +23,11 @@ await_server
 
 # client ENGINE STATEMENTS: as the master user.
 client() {
-    local tool=(mariadb --ssl-verify-server-cert)
-    [ "$1" != mysql ] || tool=("$servers/mysql/usr/bin/mysql" --ssl-mode=VERIFY_IDENTITY)
-    MYSQL_PWD=Master-pass-1 "${tool[@]}" --host="$host" --port="$port" --ssl-ca="$folder/bundle.pem" --user=admin \
-        --batch --skip-column-names -e "$2"
+    local tool=(mariadb --no-defaults --ssl-verify-server-cert)
+    [ "$1" != mysql ] || tool=("$servers/mysql/usr/bin/mysql" --no-defaults --ssl-mode=VERIFY_IDENTITY)
+    # `localhost` would be a socket that is another server's.
+    MYSQL_PWD=Master-pass-1 "${tool[@]}" --protocol=TCP --host="$host" --port="$port" --ssl-ca="$folder/bundle.pem" \
+        --user=admin --batch --skip-column-names -e "$2"
 }
 
 # run METHOD CLIENTS TIMES: what mysql-logins prints.
