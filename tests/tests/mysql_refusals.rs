@@ -288,23 +288,13 @@ impl World {
     /// A token that would travel in the clear is not asked for.
     fn without_tls(&mut self) {
         // The parameter group says no to require_secure_transport: it is the plugin that refuses, where it can tell.
-        if self.flavor == Flavor::MariaDb {
-            self.refused_without_tls(None);
-            let left_out = self.server.status("mydb").unwrap().to_string();
-            assert!(left_out.contains("`require_secure_transport` is ON"), "{left_out}");
-        } else {
-            self.refused_without_tls(Some(1045));
-            set_parameters(&self.server, &[("require_secure_transport", "1")]);
-            self.await_variable("require_secure_transport", "1");
-            // MySQL looks at the parameter behind the plugin, MariaDB before it.
-            self.refused_without_tls(Some(if self.flavor == Flavor::MySql {
-                1045
-            } else {
-                SECURE_TRANSPORT
-            }));
-            set_parameters(&self.server, &[("require_secure_transport", "0")]);
-            self.await_variable("require_secure_transport", "0");
-        }
+        self.refused_without_tls(1045);
+        set_parameters(&self.server, &[("require_secure_transport", "1")]);
+        self.await_variable("require_secure_transport", "1");
+        // Only newer MariaDBs look at the parameter before the plugin does.
+        self.refused_without_tls(if self.flavor == Flavor::RecentMariaDb { SECURE_TRANSPORT } else { 1045 });
+        set_parameters(&self.server, &[("require_secure_transport", "0")]);
+        self.await_variable("require_secure_transport", "0");
         let before = self.server.audit().len();
         let token = self.good().text();
         self.keep_secret(&token);
@@ -328,12 +318,10 @@ impl World {
         self.good_login();
     }
 
-    /// Every client is refused with this error, before it is asked for anything. Without an error's number: it is refused,
-    /// but has been asked; MariaDB 10 looks at require_secure_transport and at REQUIRE SSL behind the plugin, which it does
-    /// not tell about TLS.
-    fn refused_without_tls(&mut self, wanted: Option<u16>) {
+    /// Every client is refused with this error, before it is asked for anything.
+    fn refused_without_tls(&mut self, wanted: u16) {
         for user in ["mydbuser", "tlsuser"] {
-            println!("{user} without TLS: {wanted:?}");
+            println!("{user} without TLS: {wanted}");
             let before = self.server.audit().len();
             let token = self.server.token(&self.db, user, &self.key).text();
             self.keep_secret(&token);
@@ -344,28 +332,21 @@ impl World {
                 login.mariadb(&home, &["--skip-ssl", "--skip-ssl-verify-server-cert", "--execute=select 1"]),
             ] {
                 assert!(!output.ok() && output.stdout.is_empty(), "no TLS:\n{output}");
-                match wanted {
-                    Some(1045) => assert_denied("no TLS", &output, user, "NO"),
-                    Some(SECURE_TRANSPORT) => assert!(
-                        said(&output).contains("Connections using insecure transport are prohibited"),
-                        "no TLS:\n{output}"
-                    ),
-                    _ => assert!(said(&output).contains("Access denied for user"), "no TLS:\n{output}"),
+                if wanted == SECURE_TRANSPORT {
+                    let text = "Connections using insecure transport are prohibited";
+                    assert!(said(&output).contains(text), "no TLS:\n{output}");
+                } else {
+                    assert_denied("no TLS", &output, user, "NO");
                 }
             }
             // What the server itself sends: no question that a client could answer with its token.
-            if let Some(wanted) = wanted {
-                for plugin in ["caching_sha2_password", "mysql_native_password", "mysql_clear_password"] {
-                    let address = (self.db.host.as_str(), self.db.port);
-                    let reply = introduce(TcpStream::connect(address).unwrap(), user, plugin).unwrap();
-                    assert!(
-                        matches!(reply, Reply::Error(number, _) if number == wanted),
-                        "{plugin}: {reply:?}"
-                    );
-                }
-                // Nor has anybody been asked about it.
-                self.asked("no TLS", before, 0, None);
+            for plugin in ["caching_sha2_password", "mysql_native_password", "mysql_clear_password"] {
+                let address = (self.db.host.as_str(), self.db.port);
+                let reply = introduce(TcpStream::connect(address).unwrap(), user, plugin).unwrap();
+                assert!(matches!(reply, Reply::Error(number, _) if number == wanted), "{plugin}: {reply:?}");
             }
+            // Nor has anybody been asked about it.
+            self.asked("no TLS", before, 0, None);
             self.good_login();
         }
     }
