@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::abi::{AuthInfo, Vio, mariadb, mysql};
 use crate::administrator::{judge, user_ids};
+use crate::countersign::{Countersign, Idle};
 use crate::log::{Level, Log};
 use crate::login::{Client, Outcome, authenticate, is_rds};
 use crate::server::{Session, bytes, hand_out};
@@ -37,6 +38,9 @@ const ADMINISTRATOR_NAME: &str = "countersign_administrator";
 static TOKEN: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 static ADMINISTRATOR: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
+/// The connections to Countersign, from login to login, until the plugin is unloaded.
+static IDLE: Idle = Idle::new();
+
 /// `AWSAuthenticationPlugin` was loaded.
 pub(crate) unsafe extern "C" fn init_token(handle: *mut c_void) -> c_int {
     init(&TOKEN, handle)
@@ -45,6 +49,7 @@ pub(crate) unsafe extern "C" fn init_token(handle: *mut c_void) -> c_int {
 /// `AWSAuthenticationPlugin` is unloaded.
 pub(crate) unsafe extern "C" fn deinit_token(_handle: *mut c_void) -> c_int {
     TOKEN.store(ptr::null_mut(), Ordering::Release);
+    guarded((), || IDLE.close());
     0
 }
 
@@ -184,7 +189,8 @@ pub(crate) unsafe extern "C" fn mariadb_preprocess_administrator(
 /// # Safety
 /// Called by the server: both are live until this returns.
 unsafe fn token<const USER: usize>(vio: *mut Vio, info: *mut AuthInfo<USER>, log: Log) -> c_int {
-    let outcome = |session: &mut Session<USER>| authenticate(session, Path::new(SOCKET), ipc::DEADLINE);
+    let countersign = Countersign { socket: Path::new(SOCKET), timeout: ipc::DEADLINE, idle: &IDLE };
+    let outcome = |session: &mut Session<USER>| authenticate(session, &countersign);
     // SAFETY: as the caller promises.
     unsafe { login(vio, info, log, outcome) }
 }

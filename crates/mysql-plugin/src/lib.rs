@@ -20,6 +20,7 @@
 
 pub mod abi;
 mod administrator;
+mod countersign;
 pub mod entry;
 mod log;
 mod login;

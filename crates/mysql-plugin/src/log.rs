@@ -35,6 +35,8 @@ impl Log {
                 }
                 name
             }
+            // Countersign's audit trail has every login; MySQL's service leaves these lines out by default.
+            Self::MariaDb(_) if level == Level::Info => return,
             Self::MariaDb(name) => name,
         };
         let line = format!("{} 0 [{}] {name}: {line}\n", now(), level.word());

@@ -3,12 +3,9 @@
 //! Everything but Countersign's "allowed" refuses. The log names the request and what an operator can do about
 //! it, never the token and never the reason of a refusal, which Countersign keeps in its own log.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-use dial::dial;
 use ipc::{Answer, Door, MAX_FRAME, Question, Secret, Status};
 
+use crate::countersign::Countersign;
 use crate::log::Level;
 
 /// What the server is told, by the numbers of the plugin interface. A refused client sees the same error
@@ -83,8 +80,8 @@ pub(crate) trait Client {
     fn log(&self, level: Level, line: &str);
 }
 
-/// Authenticates `client` by a token, within `timeout` once the token is there.
-pub(crate) fn authenticate(client: &mut impl Client, socket: &Path, timeout: Duration) -> Outcome {
+/// Authenticates `client` by a token, within the timeout once the token is there.
+pub(crate) fn authenticate(client: &mut impl Client, countersign: &Countersign<'_>) -> Outcome {
     // Where the plugin is the server's default, the token may come with the first packet, and before it there is
     // no TLS to ask about. That packet may as well call for another plugin, which looks like a hang-up here.
     let early = (!client.introduced()).then(|| client.token());
@@ -120,7 +117,9 @@ pub(crate) fn authenticate(client: &mut impl Client, socket: &Path, timeout: Dur
         client.password_used();
     }
     let remote = client.remote();
-    let asked = ask(socket, timeout, &user, &token, &remote);
+    let question =
+        Question { door: Door::Mysql, user: &user, token: token.as_slice(), remote: remote.as_bytes() };
+    let asked = countersign.ask(&question);
     drop(token);
     match asked {
         Ok(Answer { request_id, status: Status::Allowed { principal } }) => {
@@ -146,7 +145,7 @@ pub(crate) fn authenticate(client: &mut impl Client, socket: &Path, timeout: Dur
             Outcome::Failed
         }
         Err(why) => {
-            let socket = socket.display().to_string();
+            let socket = countersign.socket.display().to_string();
             client
                 .log(Level::Error, &format!("cannot ask Countersign at `{}`: {why}", socket.escape_debug()));
             Outcome::Failed
@@ -171,20 +170,6 @@ fn travels_safely(channel: Channel) -> Result<(), &'static str> {
     }
 }
 
-/// The time starts here, after the conversation: how long a client may take is the server's business.
-fn ask(
-    socket: &Path,
-    timeout: Duration,
-    user: &[u8],
-    token: &Secret,
-    remote: &str,
-) -> Result<Answer, String> {
-    let deadline = Instant::now() + timeout;
-    let stream = dial(socket, deadline).map_err(|error| error.to_string())?;
-    let question = Question { door: Door::Mysql, user, token: token.as_slice(), remote: remote.as_bytes() };
-    ipc::ask(stream, &question, deadline).map(|(answer, _)| answer).map_err(|error| error.to_string())
-}
-
 /// The token in a client's packet: `mysql_clear_password` ends it with one NUL. Any other NUL is left to
 /// Countersign, which refuses it.
 pub(crate) fn token_of(packet: &[u8]) -> Result<Secret, NoToken> {
@@ -205,12 +190,19 @@ pub(crate) fn is_rds(string: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::countersign::Idle;
     use std::cell::RefCell;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixListener;
+    use std::path::Path;
     use std::thread;
+    use std::time::{Duration, Instant};
 
     use ipc::RequestId;
+
+    fn authenticate(client: &mut impl Client, socket: &Path, timeout: Duration) -> Outcome {
+        super::authenticate(client, &Countersign { socket, timeout, idle: &Idle::new() })
+    }
 
     const TLS: Channel =
         Channel { protocol: Protocol::Tcp, tls: Some(true), secure_transport_required: false };
