@@ -539,14 +539,18 @@ impl World {
 
     /// The end comes while a login waits for the answer.
     fn killed(&mut self) {
+        // The server's connections to the one before are of no more use: the next login makes one that can be seen.
+        self.server.terminate();
+        self.server.start_again();
+        self.server.await_database("mydb");
         self.server.pause();
-        let waiting = self.waiting();
+        let before = self.connections();
         self.undecided(
             "killed",
             "cannot ask Countersign at `countersign.sock`: the connection was closed",
             |world| {
                 let started = Instant::now();
-                while world.waiting() == waiting {
+                while world.connections().is_subset(&before) {
                     assert!(started.elapsed() < SOON, "no question comes");
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -556,17 +560,18 @@ impl World {
         self.started_again();
     }
 
-    /// How many connected Unix sockets the server has.
-    fn waiting(&self) -> usize {
+    /// The connected Unix sockets that the server has, by inode.
+    fn connections(&self) -> BTreeSet<String> {
         let sockets = fs::read_dir(format!("/proc/{}/fd", self.pid)).unwrap().flatten();
         let held: BTreeSet<PathBuf> = sockets.filter_map(|fd| fs::read_link(fd.path()).ok()).collect();
         let unix = fs::read_to_string("/proc/net/unix").unwrap();
-        let connected = unix.lines().filter(|line| {
+        let connected = unix.lines().filter_map(|line| {
             // Num RefCount Protocol Flags Type St Inode Path
             let columns: Vec<_> = line.split_whitespace().collect();
-            columns[5] == "03" && held.contains(&PathBuf::from(format!("socket:[{}]", columns[6])))
+            let ours = held.contains(&PathBuf::from(format!("socket:[{}]", columns[6])));
+            (columns[5] == "03" && ours).then(|| columns[6].to_owned())
         });
-        connected.count()
+        connected.collect()
     }
 
     /// Something else answers in Countersign's place.
