@@ -211,7 +211,7 @@ async fn from_its_making_to_its_end(server: Server) {
     println!("available after {:?}", began.elapsed());
     assert_eq!(
         (status.generation, status.password_generation, status.door.as_deref()),
-        (1, 1, Some("plugin"))
+        (1, 1, Some("mysql"))
     );
     assert!(status.certificate_valid_till.is_some() && status.message.is_none(), "{status:?}");
     let door = world.doors.0.lock().unwrap().get(id.as_str()).unwrap().clone();

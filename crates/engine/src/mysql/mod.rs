@@ -278,7 +278,7 @@ impl Kind for Mysql {
     }
 
     fn door(&self) -> &'static str {
-        "plugin"
+        "mysql"
     }
 }
 

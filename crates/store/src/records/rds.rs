@@ -222,7 +222,7 @@ pub struct InstanceStatus {
     /// When its server certificate ends.
     #[serde(with = "time::serde::rfc3339::option")]
     pub certificate_valid_till: Option<OffsetDateTime>,
-    /// Which door the server asks through: `pam` or `ldap`.
+    /// Which door the server asks through: `pam` or `ldap` of PostgreSQL, `mysql` of MySQL and MariaDB.
     pub door: Option<String>,
 }
 
