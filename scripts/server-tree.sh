@@ -56,7 +56,10 @@ fetch() {
     [ -r "$KEYRING" ] || fail "$KEYRING is missing, nothing could be verified: apt-get install debian-archive-keyring"
     mkdir -p "$apt"/lists/partial "$apt"/cache/archives/partial
     : >"$apt/status"
-    echo "deb [signed-by=$KEYRING] $(mirror) $suite main" >"$apt/sources.list"
+    local uri
+    # On a line of its own: a failure in the middle of another command would be passed over.
+    uri=$(mirror)
+    echo "deb [signed-by=$KEYRING] $uri $suite main" >"$apt/sources.list"
     local options=(
         -q -y
         -o "Dir::State=$apt"
@@ -96,7 +99,8 @@ mirror() {
     # Without package lists, apt only knows the addresses.
     [ -n "$uri" ] || uri=$(apt-get --print-uris update 2>/dev/null |
         sed -nE "s|^'([^']*/debian)/dists/.*|\1|p" | head -n 1) || true
-    echo "${uri:-http://deb.debian.org/debian}"
+    [ -n "$uri" ] || fail "apt knows no Debian mirror; name one in its sources, then run \`apt-get update\`"
+    echo "$uri"
 }
 
 # wrap TREE: the programs that are linked against the tree's libraries make place for scripts that start them with these.
