@@ -106,9 +106,11 @@ impl Search {
         for place in configured.iter().cloned().chain(usual).chain(std::env::split_paths(&path)) {
             // A link such as /usr/bin/postgres leads to the folder that has the other programs too.
             let Ok(program) = place.join(self.server).canonicalize() else { continue };
+            // MariaDB's program has MySQL's name too, by a link to its own.
+            let same_name = program.file_name().is_some_and(|name| name == self.server);
             match program.parent() {
                 Some(folder)
-                    if folder.join(self.server).is_file()
+                    if same_name
                         && self.beside.iter().all(|other| folder.join(other).is_file())
                         && !places.iter().any(|place| place == folder) =>
                 {
