@@ -1,9 +1,10 @@
 //! `auth_countersign.so`: asks Countersign whether the password that a client sent to MySQL or MariaDB is a token
 //! that may log in. One file for both products: each looks for declarations of its own name in it.
 //!
-//! It runs on the server's threads, so it does as little as it can: no thread, no lock, no exit, no copy of the
-//! token that is not wiped, two seconds at most, and a refusal whenever anything is not as it should be. `entry`,
-//! `server`, `log` and `abi` speak C; what they do is decided in `login` and `administrator`.
+//! It runs on the server's threads, so it does as little as it can: no thread, no lock that a login waits for, no
+//! exit, no copy of the token that is not wiped, two seconds at most, and a refusal whenever anything is not as it
+//! should be. `entry`, `server`, `status`, `log` and `abi` speak C; what they do is decided in `login` and
+//! `administrator`; `countersign` asks.
 //!
 //! ```text
 //! [mysqld]

@@ -27,7 +27,7 @@ pub(crate) enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Channel {
     pub(crate) protocol: Protocol,
-    /// Absent where the server does not tell: MariaDB before 11.4, MySQL 8.
+    /// Absent where neither the server tells nor its status variable does: MySQL 8.
     pub(crate) tls: Option<bool>,
     /// Whether the server refuses TCP connections without TLS.
     pub(crate) secure_transport_required: bool,
