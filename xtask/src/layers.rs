@@ -14,7 +14,9 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("countersign-engine", 4),
     ("countersign-doors", 4),
     ("countersign-store", 3),
+    ("countersign-client", 3),
     ("countersign-iam", 2),
+    ("countersign-gateway", 2),
     ("countersign-pki", 2),
     ("pam_countersign", 2),
     ("auth_countersign", 2),
@@ -25,7 +27,8 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// Crates without a clock, an environment, I/O or randomness: time and everything else come in as values.
-const PURE: &[&str] = &["countersign-sigv4", "countersign-policy", "countersign-ipc", "countersign-iam"];
+const PURE: &[&str] =
+    &["countersign-sigv4", "countersign-policy", "countersign-ipc", "countersign-iam", "countersign-gateway"];
 
 /// What would bring these in, at any depth.
 const IMPURE: &[&str] = &[

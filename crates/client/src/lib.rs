@@ -1,0 +1,13 @@
+//! What a client of a database with IAM authentication needs, be it Amazon's or a Countersign's: credentials, the region
+//! of a host, a token, the authorities to trust, a verified connection.
+//!
+//! The commands and the proxy stand on this. It knows no server but by what it shows to every client.
+
+pub mod connection;
+pub mod credentials;
+pub mod token;
+pub mod trust;
+
+pub use credentials::{Chain, CredentialsError};
+pub use token::{Endpoint, TokenError};
+pub use trust::{Bundle, BundleError};
