@@ -5,6 +5,7 @@
 
 pub mod connection;
 pub mod credentials;
+pub mod http;
 pub mod token;
 pub mod trust;
 
