@@ -3,12 +3,11 @@
 //!
 //! Without TLS nothing leaves this machine.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
+use ::http::header::USER_AGENT;
+use ::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use bytes::Bytes;
-use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
@@ -16,6 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::host::is_loopback;
 use crate::trust::Bundle;
 
 /// How long a question may take, from the connection to the end of the answer.
@@ -178,7 +178,7 @@ impl Client {
 }
 
 /// An address for a message: without user, password and query, which may be secret.
-fn shown(url: &str) -> String {
+pub(crate) fn shown(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     match url.split_once("://") {
         Some((scheme, rest)) => {
@@ -188,12 +188,6 @@ fn shown(url: &str) -> String {
         }
         None => url.to_owned(),
     }
-}
-
-/// Whether a host, IPv6 in brackets or without, is this machine by its name or address.
-pub fn is_loopback(host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    bare.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// The cause that says most: hyper's own errors say only where it happened.
