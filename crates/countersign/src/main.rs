@@ -12,6 +12,8 @@ mod pam;
 mod policy;
 mod serve;
 mod status;
+mod target;
+mod token;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -47,6 +49,8 @@ enum Command {
     Demo(demo::Arguments),
     /// The PAM module that PostgreSQL asks through
     Pam(pam::Arguments),
+    /// Prints the token that a database user logs in with; explains or verifies a given one
+    Token(token::Arguments),
     /// Checks, writes and explains IAM policies
     Policy(policy::Arguments),
 }
@@ -60,6 +64,10 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Pam(arguments) => pam::run(&arguments),
+        Command::Token(arguments) => match token::run(arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Policy(arguments) => match policy::run(&arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),
