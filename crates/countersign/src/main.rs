@@ -3,6 +3,7 @@
 mod admin;
 mod client;
 mod config;
+mod connect;
 mod control;
 mod demo;
 mod doors;
@@ -51,6 +52,8 @@ enum Command {
     Pam(pam::Arguments),
     /// Prints the token that a database user logs in with; explains or verifies a given one
     Token(token::Arguments),
+    /// Opens psql, mysql or mariadb on a database with a token and verified TLS
+    Connect(connect::Arguments),
     /// Checks, writes and explains IAM policies
     Policy(policy::Arguments),
 }
@@ -65,6 +68,10 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Pam(arguments) => pam::run(&arguments),
         Command::Token(arguments) => match token::run(arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        Command::Connect(arguments) => match connect::run(&arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),
         },

@@ -4,6 +4,7 @@
 use crate::config::UsageError;
 use ::client::{Chain, Endpoint, Host, region_of};
 use iam::Region;
+use std::sync::Arc;
 use std::time::SystemTime;
 use zeroize::Zeroizing;
 
@@ -35,22 +36,31 @@ pub(crate) fn user(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("a database user has a name".to_owned()) } else { Ok(text.to_owned()) }
 }
 
+/// The region of the database at a host.
+pub(crate) async fn region(host: &Host, aws: &AwsArguments) -> anyhow::Result<Region> {
+    region_of(host, aws.region.as_ref(), aws.profile.as_deref())
+        .await
+        .map_err(|error| if error.is_usage() { UsageError(error.to_string()).into() } else { error.into() })
+}
+
 /// Makes tokens for a database.
 #[derive(Debug)]
 pub(crate) struct TokenMaker {
     pub(crate) endpoint: Endpoint,
-    pub(crate) chain: Chain,
+    pub(crate) chain: Arc<Chain>,
 }
 
 impl TokenMaker {
     /// For the database at `host`; nothing is asked yet but files and the environment.
     pub(crate) async fn new(host: &Host, port: u16, aws: &AwsArguments) -> anyhow::Result<Self> {
-        let profile = aws.profile.as_deref();
-        let region = region_of(host, aws.region.as_ref(), profile).await.map_err(|error| {
-            if error.is_usage() { UsageError(error.to_string()).into() } else { anyhow::Error::from(error) }
-        })?;
-        let chain = Chain::load(profile, Some(&region)).await;
-        Ok(Self { endpoint: Endpoint { host: host.to_string(), port, region }, chain })
+        let region = region(host, aws).await?;
+        let chain = Chain::load(aws.profile.as_deref(), Some(&region)).await;
+        Ok(Self::by(Arc::new(chain), host, port, region))
+    }
+
+    /// The same with credentials that are there.
+    pub(crate) fn by(chain: Arc<Chain>, host: &Host, port: u16, region: Region) -> Self {
+        Self { endpoint: Endpoint { host: host.to_string(), port, region }, chain }
     }
 
     /// A token for the user, valid from now.
