@@ -109,7 +109,6 @@ async fn connect(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None
     };
     let (kind, port) = client_and_port(arguments, found.as_ref())?;
-    let program = find_program(arguments.client.as_deref(), kind)?;
     let (host, maker) = match found {
         Some(found) => {
             let maker = TokenMaker::by(found.chain, &found.host, port, found.region);
@@ -120,6 +119,7 @@ async fn connect(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             (host, maker)
         }
     };
+    let program = find_program(arguments.client.as_deref(), kind)?;
     let bundle = authorities(arguments, &host, &maker.endpoint.region).await?;
     let made = SystemTime::now();
     let token = maker.token(&arguments.user).await?;
