@@ -32,18 +32,18 @@ const LOOKED_AT_EVERY: Duration = Duration::from_secs(20);
 /// Flags of `connect`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The certificates that are trusted: those of --ca-bundle; else, for a host of Amazon RDS, Amazon's, which are built in; else those
+The certificates that are trusted: those of --ca-bundle; else, for a host of Amazon RDS, Amazon's, which are built in; else those \
 of the Countersign that AWS_ENDPOINT_URL names, as `countersign env` sets it. There is no way to do without.
 
-psql's \\c works as long as there are credentials: its password file gets a new token every 10 minutes. The clients of MySQL and
-MariaDB keep the password that they began with, so they connect anew for 15 minutes.
+psql's \\c works as long as there are credentials: its password file gets a new token every 10 minutes. The clients of MySQL and \
+MariaDB keep the password that they began with, so they reconnect for 15 minutes.
 
 Examples:
-  countersign connect postgres --host mydb.c7tj4example.us-east-1.rds.amazonaws.com --user app --database shop
-  countersign connect --host mydb --user app                      # an identifier is looked up with the RDS API
+  countersign connect postgres --host mydb.c7tj4example.us-east-1.rds.amazonaws.com --user app
+  countersign connect --host mydb --user app       # an identifier: looked up with the RDS API
   countersign connect mysql --host $RDSHOST --user app -- --execute 'select current_user()'
-  countersign connect postgres --host db.example.com --user app --ca-bundle ca.pem --region eu-west-1 -- -c 'select 1'
-  eval \"$(countersign env)\"; countersign connect --host mydb --user app")]
+  countersign connect postgres --host db.example.com --region eu-west-1 --ca-bundle ca.pem \\
+      --user app --database shop -- -c 'select 1'")]
 pub(crate) struct Arguments {
     /// The client [default: by the engine of the identifier, else by --port 5432 or 3306]
     #[arg(value_enum, value_name = "postgres|mysql|mariadb")]
@@ -69,7 +69,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PROGRAM")]
     client: Option<PathBuf>,
     /// Arguments for the client, after `--`
-    #[arg(last = true, value_name = "CLIENT ARGUMENTS")]
+    #[arg(last = true, value_name = "ARGUMENTS")]
     arguments: Vec<OsString>,
 }
 

@@ -9,6 +9,7 @@ mod demo;
 mod doors;
 mod env;
 mod logging;
+mod manual;
 mod pam;
 mod policy;
 mod serve;
@@ -16,7 +17,7 @@ mod status;
 mod target;
 mod token;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// IAM database authentication for PostgreSQL that you run yourself: the tokens, policies, SQL and AWS CLI commands of
@@ -56,6 +57,10 @@ enum Command {
     Connect(connect::Arguments),
     /// Checks, writes and explains IAM policies
     Policy(policy::Arguments),
+    /// Prints what completes commands and flags in a shell
+    Completions(manual::CompletionArguments),
+    /// Prints the manual page, or writes that of each command into a folder
+    Man(manual::PageArguments),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +80,8 @@ fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Command::Completions(arguments) => manual::print_completions(&arguments, Cli::command()),
+        Command::Man(arguments) => manual::print_pages(&arguments, Cli::command()),
         Command::Policy(arguments) => match policy::run(&arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),
@@ -97,7 +104,7 @@ fn report(error: &anyhow::Error) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_sound() {

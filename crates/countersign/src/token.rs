@@ -17,17 +17,18 @@ use zeroize::{Zeroize, Zeroizing};
 /// Flags of `token`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A token is made from the credentials that the AWS SDKs find (environment, profile, SSO, process, web identity, ECS, IMDS) and
-is good for 15 minutes to log in with. Nothing is asked for it, but for the credentials.
+A token is made from the credentials that the AWS SDKs find (environment, profile, SSO, process, web identity, ECS, IMDS). It is \
+good for 15 minutes to log in with, at this host, port and database user alone. No API is asked for it.
 
-Give a token that is to be explained or verified on standard input: what stands on the command line, others on the machine see.
+Give a token that is to be explained or verified on standard input: what stands on the command line, others on the machine \
+see.
 
 Examples:
   countersign token --host mydb.c7tj4example.us-east-1.rds.amazonaws.com --user app
-  PGPASSWORD=\"$(countersign token --host $RDSHOST --user app)\" psql \"host=$RDSHOST user=app sslmode=verify-full ...\"
-  countersign token --host $RDSHOST --port 3306 --user app --profile staging
-  countersign token --host localhost --port 5433 --region us-east-1 --user app | countersign token --decode
-  countersign token --host localhost --port 5433 --region us-east-1 --user app --verify")]
+  countersign token --host $RDSHOST --engine mysql --user app --profile staging
+  countersign token --host localhost --port 5433 --region us-east-1 --user app --verify
+  echo \"$TOKEN\" | countersign token --decode
+  echo \"$TOKEN\" | countersign token --verify --json")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     data_dir: DataDir,
