@@ -341,7 +341,7 @@ fn credentials_come_from_the_whole_chain_and_a_server_verifies() {
             &*format!("there are `localhost:{port}`"),
         ),
         (
-            countersign_tests::Token { region: "eu-west-1".to_owned(), ..good.clone() }.text(),
+            countersign_tests::Token { region: "eu-west-1".to_owned(), ..good }.text(),
             None,
             "refused (wrong-region)",
         ),

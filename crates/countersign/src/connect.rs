@@ -22,12 +22,19 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
 
-/// How old a token may get before the file gets a new one: they are good for 15 minutes.
-const RENEWED_AFTER: Duration = Duration::from_secs(10 * 60);
+/// When the password file gets a new token.
+#[derive(Clone, Copy, Debug)]
+struct Renewal {
+    /// How old the token in it may get: it is good for 15 minutes, or until its credentials end, and they have 5 at least when a
+    /// token is made (`client::credentials::MARGIN`).
+    after: Duration,
+    /// How often that is looked at. The clock decides, so that a machine that slept has a new one soon.
+    every: Duration,
+}
 
-/// How often that is looked at. The clock decides, so that a machine that slept has a new one soon.
-const LOOKED_AT_EVERY: Duration = Duration::from_secs(20);
+const RENEWAL: Renewal = Renewal { after: Duration::from_secs(2 * 60), every: Duration::from_secs(20) };
 
 /// Flags of `connect`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +42,7 @@ const LOOKED_AT_EVERY: Duration = Duration::from_secs(20);
 The certificates that are trusted: those of --ca-bundle; else, for a host of Amazon RDS, Amazon's, which are built in; else those \
 of the Countersign that AWS_ENDPOINT_URL names, as `countersign env` sets it. There is no way to do without.
 
-psql's \\c works as long as there are credentials: its password file gets a new token every 10 minutes. The clients of MySQL and \
+psql's \\c works as long as there are credentials: its password file gets a new token every 2 minutes. The clients of MySQL and \
 MariaDB keep the password that they began with, so they reconnect for 15 minutes.
 
 Examples:
@@ -149,9 +156,10 @@ async fn connect(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let status = match &password_file {
         Some(file) => {
             let put = |token: &str| file.put(token, &folder).map(drop);
+            let make = async || maker.token(&arguments.user).await;
             tokio::select! {
                 status = child => status,
-                never = renew(&maker, &arguments.user, made, put) => match never {},
+                never = renew(RENEWAL, made, make, put) => match never {},
             }
         }
         None => child.await,
@@ -273,22 +281,22 @@ fn version(program: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Puts new tokens into the file as long as the client runs.
+/// Puts new tokens into the file as long as the client runs. The first was made at `made`.
 async fn renew(
-    maker: &TokenMaker,
-    user: &str,
+    renewal: Renewal,
     mut made: SystemTime,
+    make: impl AsyncFn() -> anyhow::Result<Zeroizing<String>>,
     put: impl Fn(&str) -> anyhow::Result<()>,
 ) -> Infallible {
     let mut told = false;
     loop {
-        tokio::time::sleep(LOOKED_AT_EVERY).await;
+        tokio::time::sleep(renewal.every).await;
         let now = SystemTime::now();
         // A clock that was set back makes it old too.
-        if now.duration_since(made).is_ok_and(|age| age < RENEWED_AFTER) {
+        if now.duration_since(made).is_ok_and(|age| age < renewal.after) {
             continue;
         }
-        match maker.token(user).await.and_then(|token| put(&token)) {
+        match make().await.and_then(|token| put(&token)) {
             Ok(()) => (made, told) = (now, false),
             // Said once: the client has the terminal.
             Err(error) if !told => {
@@ -369,6 +377,38 @@ mod tests {
             ("db.", false),
         ] {
             assert_eq!(is_identifier(text, &text.parse().unwrap()), expected, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_file_gets_new_tokens_also_after_a_failure() {
+        let renewal = Renewal { after: Duration::ZERO, every: Duration::from_millis(1) };
+        let asked = std::sync::atomic::AtomicU32::new(0);
+        let make = async || match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            1 => Err(anyhow!("away")),
+            number => Ok(Zeroizing::new(format!("token {number}"))),
+        };
+        let (put, mut got) = tokio::sync::mpsc::unbounded_channel();
+        let put = |token: &str| Ok(put.send(token.to_owned())?);
+        tokio::select! {
+            never = renew(renewal, SystemTime::now(), make, put) => match never {},
+            () = async {
+                for expected in ["token 0", "token 2", "token 3"] {
+                    assert_eq!(got.recv().await.as_deref(), Some(expected));
+                }
+            } => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fresh_token_is_left_alone() {
+        let renewal = Renewal { after: Duration::from_secs(3600), every: Duration::from_millis(1) };
+        let make = async || Ok(Zeroizing::new("another".to_owned()));
+        let put = |_: &str| -> anyhow::Result<()> { panic!("replaced") };
+        let looked = tokio::time::sleep(Duration::from_millis(20));
+        tokio::select! {
+            never = renew(renewal, SystemTime::now(), make, put) => match never {},
+            () = looked => {}
         }
     }
 
