@@ -39,7 +39,7 @@ fn nothing_is_left(server: &Server) {
 /// A client that waits for statements.
 struct Shell {
     process: Child,
-    input: ChildStdin,
+    input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
@@ -53,11 +53,12 @@ impl Shell {
             .spawn()
             .unwrap();
         let (input, output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
-        Self { process, input, output: BufReader::new(output) }
+        Self { process, input: Some(input), output: BufReader::new(output) }
     }
 
     fn send(&mut self, text: &str) {
-        writeln!(self.input, "{text}").and_then(|()| self.input.flush()).unwrap();
+        let input = self.input.as_mut().unwrap();
+        writeln!(input, "{text}").and_then(|()| input.flush()).unwrap();
     }
 
     #[track_caller]
@@ -70,6 +71,16 @@ impl Shell {
             panic!("the client has ended: {said}");
         }
         line.trim_end().to_owned()
+    }
+
+    /// Reads up to a line that is `text`: a terminal echoes what is typed, too.
+    #[track_caller]
+    fn expect(&mut self, text: &str) {
+        let mut seen = String::new();
+        while !seen.lines().any(|line| line.trim_end() == text) {
+            let read = self.output.read_line(&mut seen).unwrap();
+            assert!(read > 0, "`{text}` does not come:\n{seen}");
+        }
     }
 
     fn pid(&self) -> i32 {
@@ -91,14 +102,13 @@ impl Shell {
     /// Waits for its end; what it said on standard error.
     #[track_caller]
     fn end(mut self) -> (ExitStatus, String) {
-        drop(self.input);
+        drop(self.input.take());
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.process.try_wait().unwrap() {
                 break status;
             }
             if started.elapsed() > Duration::from_secs(30) {
-                kill_process_group(Pid::from_child(&self.process), Signal::KILL).unwrap();
                 panic!("it does not end");
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -106,6 +116,15 @@ impl Shell {
         let mut said = String::new();
         self.process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         (status, said)
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            kill_process_group(Pid::from_child(&self.process), Signal::KILL).ok();
+            drop(self.process.wait());
+        }
     }
 }
 
@@ -309,6 +328,43 @@ fn whatever_ends_it_nothing_is_left() {
     let (status, said) = shell.end();
     assert!(said.contains("canceling statement due to user request"), "{said}");
     assert!(status.code().is_some_and(|code| code < 128), "{status}");
+    nothing_is_left(&server);
+}
+
+/// `script` is the terminal.
+#[test]
+fn at_a_terminal_an_interrupt_ends_the_statement_alone() {
+    let (server, db) = postgres("app");
+    let program = countersign_tests::countersign();
+    let line = format!(
+        "exec {} connect postgres --host {} --port {} --user app --database postgres -- -XAtqn -P pager=off -v PROMPT1= -v PROMPT2=",
+        program.display(),
+        db.host,
+        db.port
+    );
+    let mut command = Command::new("script");
+    let like = connect(&server, &[]);
+    command.args(["--quiet", "--flush", "--return", "--command", &line, "/dev/null"]).env_clear();
+    command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.current_dir(server.work_dir());
+    let mut shell = Shell::start(command);
+    shell.send("select 'ready';");
+    shell.expect("ready");
+    shell.send("select pg_sleep(60);");
+    let asleep =
+        "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'";
+    let started = Instant::now();
+    while server.as_master(&db, asleep) != "1" {
+        assert!(started.elapsed() < Duration::from_secs(30), "the statement does not run");
+    }
+    shell.send("\x03");
+    shell.expect("ERROR:  canceling statement due to user request");
+    shell.send("\\c");
+    shell.send("select 'awake';");
+    shell.expect("awake");
+    shell.send("\\q");
+    let (status, said) = shell.end();
+    assert_eq!(status.code(), Some(0), "{said}");
     nothing_is_left(&server);
 }
 
