@@ -99,10 +99,16 @@ impl Shell {
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
-    /// Waits for its end; what it said on standard error.
+    /// Ends its input and waits; what it said on standard error.
     #[track_caller]
     fn end(mut self) -> (ExitStatus, String) {
         drop(self.input.take());
+        self.wait()
+    }
+
+    /// The same with the input still open: it ends for another reason.
+    #[track_caller]
+    fn wait(mut self) -> (ExitStatus, String) {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.process.try_wait().unwrap() {
@@ -309,7 +315,7 @@ fn whatever_ends_it_nothing_is_left() {
         assert_eq!(shell.ask("select 1;"), "1");
         let pid = if to_client { shell.client() } else { shell.pid() };
         shell.signal(pid, signal);
-        let (status, said) = shell.end();
+        let (status, said) = shell.wait();
         assert_eq!((status.code(), status.signal()), (Some(code), None), "{signal:?} {said}");
         nothing_is_left(&server);
     }
@@ -440,7 +446,7 @@ fn mysql_and_mariadb_log_in_whatever_the_users_own_files_say() {
             is_private(&file);
             assert!(fs::read_to_string(&file).unwrap().contains("X-Amz-Signature="));
             shell.signal(shell.pid(), Signal::TERM);
-            let (status, said) = shell.end();
+            let (status, said) = shell.wait();
             assert_eq!(status.code(), Some(143), "{said}");
             nothing_is_left(&server);
         }
