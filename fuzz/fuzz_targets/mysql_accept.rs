@@ -96,7 +96,8 @@ fuzz_target!(|bytes: &[u8]| {
     ];
     for (plain, inside) in &streams {
         let (end, sent) = run(accept(), plain, inside, usize::MAX);
-        assert_eq!(run(accept(), plain, inside, size), (end.clone(), sent.clone()));
+        let pieces = run(accept(), plain, inside, size);
+        assert!(pieces.0 == end && pieces.1 == sent);
         match end {
             None => assert!(tls != ClientTls::Off),
             Some(Ok(Next::Done(client))) => {

@@ -634,6 +634,10 @@ fn no_token_without_tls() {
 fn a_server_without_room_for_a_token_is_asked_to_ask() {
     let mut server = greeting(MYSQL_9);
     server.capabilities = server.capabilities.without(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA);
+    // An account without a password.
+    let (end, _, after) = run(login(&server, &rich_client()), &[], &packet(3, OK), &mut whole);
+    assert!(end == Err(ProtocolError::Unexpected(0).into()) && !contains_token(&after));
+
     let inside = [packet(3, b"\xfemysql_clear_password\0"), packet(5, OK)].concat();
     let (end, _, after) = run(login(&server, &rich_client()), &[], &inside, &mut whole);
     assert!(matches!(end, Ok(Next::Done(_))));
