@@ -231,7 +231,14 @@ impl Api {
         let answer = self.exchange(&endpoint, request).await?;
         let status = answer.status.as_u16();
         wire::read(operation, status, &answer.body).map_err(|error| match error {
-            Unreadable::Refusal { code, message } => ApiError::Refused { operation, code, message },
+            Unreadable::Refusal { code, message } => {
+                // Whatever an endpoint sends back: the session token is not shown.
+                let message = match credentials.session_token().filter(|token| !token.is_empty()) {
+                    Some(token) => message.replace(token, "..."),
+                    None => message,
+                };
+                ApiError::Refused { operation, code, message }
+            }
             Unreadable::Foreign(reason) => {
                 ApiError::Foreign { url: endpoint.uri().to_string(), operation, status, reason }
             }

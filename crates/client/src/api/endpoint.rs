@@ -73,13 +73,11 @@ pub struct UrlError {
 pub struct ServiceEndpoint {
     uri: Uri,
     signing_region: String,
-    amazon: bool,
 }
 
 impl ServiceEndpoint {
     pub(super) fn of(service: Service, region: &Region, urls: &EndpointUrls) -> Result<Self, UrlError> {
-        let configured = urls.of(service);
-        let (text, signing_region) = match configured {
+        let (text, signing_region) = match urls.of(service) {
             // Whoever is there has no global services: as with the CLI's --endpoint-url, the region is the configured one.
             Some(url) => (url.to_owned(), region.as_str()),
             None => {
@@ -95,7 +93,7 @@ impl ServiceEndpoint {
         if uri.scheme().is_none() || uri.host().is_none_or(str::is_empty) || uri.query().is_some() {
             return Err(refused());
         }
-        Ok(Self { uri, signing_region: signing_region.to_owned(), amazon: configured.is_none() })
+        Ok(Self { uri, signing_region: signing_region.to_owned() })
     }
 
     /// The whole address.
@@ -106,11 +104,6 @@ impl ServiceEndpoint {
     /// The region of the signature.
     pub fn signing_region(&self) -> &str {
         &self.signing_region
-    }
-
-    /// Whether it is Amazon's own, and none that is configured.
-    pub fn is_amazon(&self) -> bool {
-        self.amazon
     }
 
     /// The `host` header: with the port where it is not the scheme's.
@@ -172,7 +165,6 @@ mod tests {
             let endpoint = ServiceEndpoint::of(service, &region.parse().unwrap(), &none).unwrap();
             assert_eq!(endpoint.uri().to_string(), format!("https://{host}/"));
             assert_eq!((endpoint.signing_region(), endpoint.host_header().as_str()), (signing_region, host));
-            assert!(endpoint.is_amazon());
         }
     }
 
@@ -186,7 +178,6 @@ mod tests {
         ] {
             let endpoint = ServiceEndpoint::of(Service::Iam, &region, &EndpointUrls::all(url)).unwrap();
             assert_eq!((endpoint.signing_region(), endpoint.host_header().as_str()), ("eu-west-1", host));
-            assert!(!endpoint.is_amazon());
         }
         for url in ["localhost:4590", "/x", "http://h/?x=secret", "http://a b"] {
             let error = ServiceEndpoint::of(Service::Rds, &region, &EndpointUrls::all(url)).unwrap_err();

@@ -1,5 +1,6 @@
 //! RDS: a database by its identifier, or by the host that a client dials.
 
+use iam::{RdsHost, RdsHostKind};
 use serde::Deserialize;
 
 use super::{Api, ApiError, Service};
@@ -346,11 +347,12 @@ impl Api {
         // Amazon's host names begin with the identifier: then one question does, which a narrow policy may allow.
         if let Some((identifier, is_cluster)) = identifier_in(host) {
             let named = if is_cluster {
-                found(self.clusters(Some(identifier)).await)?
+                found(self.clusters(Some(&identifier)).await)?
                     .filter(|cluster| cluster.hosts().any(|own| own.eq_ignore_ascii_case(host)))
                     .map(|cluster| Found::new_cluster(cluster, Some(host)))
             } else {
-                match found(self.instances(Some(identifier)).await)?.filter(|instance| instance.is_at(host)) {
+                match found(self.instances(Some(&identifier)).await)?.filter(|instance| instance.is_at(host))
+                {
                     Some(instance) => Some(self.with_cluster(instance).await?),
                     None => None,
                 }
@@ -422,12 +424,13 @@ fn page<'a>(name: &'a str, identifier: Option<&'a str>, marker: Option<&'a str>)
 }
 
 /// The identifier in a host name of Amazon's, and whether it is a cluster's. A custom endpoint's name is no identifier.
-fn identifier_in(host: &str) -> Option<(&str, bool)> {
-    let mut labels = host.split('.');
-    let (first, second) = (labels.next()?, labels.next()?);
-    let amazon = host.contains(".rds.") || host.contains(".rds-fips.");
-    let custom = ["cluster-custom-", "proxy-", "global-"].iter().any(|kind| second.starts_with(kind));
-    (amazon && !custom && !first.is_empty()).then_some((first, second.starts_with("cluster-")))
+fn identifier_in(host: &str) -> Option<(String, bool)> {
+    let host = RdsHost::parse(host)?;
+    match host.kind {
+        RdsHostKind::Instance => Some((host.identifier, false)),
+        RdsHostKind::Writer | RdsHostKind::Reader => Some((host.identifier, true)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -521,7 +524,9 @@ mod tests {
             ("db.example.com", None),
             ("localhost", None),
         ] {
-            assert_eq!(identifier_in(host), identifier, "{host}");
+            let read = identifier_in(host);
+            let read = read.as_ref().map(|(identifier, is_cluster)| (identifier.as_str(), *is_cluster));
+            assert_eq!(read, identifier, "{host}");
         }
     }
 }

@@ -11,6 +11,9 @@ use time::macros::format_description;
 /// The media type of a form.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
+/// More of an error's text is not passed on.
+const LONGEST_MESSAGE: usize = 1000;
+
 /// The body of a request.
 pub(super) fn form(operation: &str, version: &str, parameters: &[(&str, &str)]) -> String {
     let mut form = format!("Action={operation}&Version={version}");
@@ -48,7 +51,10 @@ pub(super) fn read<T: DeserializeOwned>(operation: &str, status: u16, body: &[u8
     let reason = |error: quick_xml::DeError| Unreadable::Foreign(error.to_string());
     if root == "ErrorResponse" {
         let ErrorResponse { error } = quick_xml::de::from_str(text).map_err(reason)?;
-        return Err(Unreadable::Refusal { code: error.code, message: error.message });
+        // The lines that follow in a SignatureDoesNotMatch repeat the request, with its session token.
+        let message =
+            error.message.lines().next().unwrap_or_default().chars().take(LONGEST_MESSAGE).collect();
+        return Err(Unreadable::Refusal { code: error.code, message });
     }
     if status != 200 || root.strip_suffix("Response") != Some(operation) {
         return Err(Unreadable::Foreign(format!("its root is `{root}`")));
@@ -119,6 +125,19 @@ mod tests {
             assert!(matches!(error, Unreadable::Foreign(_)), "{error:?}");
         }
         read::<Anything>("GetCallerIdentity", 200, b"<GetCallerIdentityResponse/>").unwrap();
+    }
+
+    #[test]
+    fn what_a_refusal_repeats_of_the_request_is_not_passed_on() {
+        let body = "<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>The request signature we calculated does not \
+                    match.\n\nThe Canonical String for this request should have been\n'POST\n/\n\n\
+                    x-amz-security-token:SECRET'</Message></Error></ErrorResponse>";
+        match read::<Anything>("GetCallerIdentity", 403, body.as_bytes()).unwrap_err() {
+            Unreadable::Refusal { message, .. } => {
+                assert_eq!(message, "The request signature we calculated does not match.");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
