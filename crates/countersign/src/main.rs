@@ -6,6 +6,7 @@ mod config;
 mod connect;
 mod control;
 mod demo;
+mod doctor;
 mod doors;
 mod env;
 mod logging;
@@ -55,6 +56,8 @@ enum Command {
     Token(token::Arguments),
     /// Opens psql, mysql or mariadb on a database with a token and verified TLS
     Connect(connect::Arguments),
+    /// Finds out why a login with a token fails, and says what mends it
+    Doctor(doctor::Arguments),
     /// Checks, writes and explains IAM policies
     Policy(policy::Arguments),
     /// Prints what completes commands and flags in a shell
@@ -77,6 +80,10 @@ fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Connect(arguments) => match connect::run(&arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        Command::Doctor(arguments) => match doctor::run(arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
