@@ -12,6 +12,7 @@ mod door;
 mod driver;
 pub mod installed;
 mod mysql;
+pub mod pretender;
 mod program;
 pub mod refusal;
 mod server;

@@ -249,6 +249,18 @@ impl Server {
         command
     }
 
+    /// The same with other variables; without those that have no value.
+    pub fn countersign_with(&self, variables: &[(&str, Option<&str>)], arguments: &[&str]) -> Output {
+        let mut command = self.command(countersign().to_str().unwrap());
+        for (name, value) in variables {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        run(command.env("COUNTERSIGN_DATA_DIR", self.data_dir()).args(arguments))
+    }
+
     /// One statement by `psql`; `conninfo` as libpq takes it.
     pub fn psql(&self, conninfo: &str, password: &str, sql: &str) -> Output {
         run(self.psql_command(conninfo, password).args([
