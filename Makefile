@@ -74,7 +74,7 @@ soak: ## logins and faults for an hour, two kinds of servers at a time (SHORT=1:
 	COUNTERSIGN_SOAK_SECONDS=$(if $(filter 1,$(SHORT)),30,1800) cargo nextest run -p countersign-tests --profile soak --run-ignored only
 
 .PHONY: install
-install: ## what `make release` built: binary, PAM module and service file, plugin, systemd unit (PREFIX, DESTDIR)
+install: ## what `make release` built: binary, manual, PAM module and service file, plugin, systemd unit (PREFIX, DESTDIR)
 	@scripts/install.sh all $(TARGET)/release
 
 .PHONY: uninstall

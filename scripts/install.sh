@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Puts a built Countersign into the system, or takes it out.
 #
-#   scripts/install.sh all BUILD_DIR      binary, PAM module and service file, plugin of MySQL and MariaDB, systemd unit
+#   scripts/install.sh all BUILD_DIR      binary, its manual pages and completions, PAM module and service file, plugin of MySQL
+#                                         and MariaDB, systemd unit
 #   scripts/install.sh pam BUILD_DIR      PAM module and service file only
 #   scripts/install.sh remove             all of it; a PAM service file changed by hand stays
 #
 # BUILD_DIR is where cargo left `countersign`, `libpam_countersign.so` and `libauth_countersign.so`, such as target/release.
-# PREFIX (/usr/local) is for the binary, the plugin and the unit; DESTDIR goes before every path, for packagers.
+# PREFIX (/usr/local) is for the binary and what goes with it, the plugin and the unit; DESTDIR goes before every path, for
+# packagers. The binary is run for its manual pages and completions.
 set -euo pipefail
 
 scripts=$(cd "$(dirname "$0")" && pwd)
@@ -20,15 +22,18 @@ main() {
         remove) ;;
         *) sed -nE '2,/^set /s/^# ?//p' "$0" >&2; exit 2 ;;
     esac
-    local security service="$destdir/etc/pam.d/countersign" plugin unit
+    local security service="$destdir/etc/pam.d/countersign" plugin unit completions
     # Where the binary looks for it, under the name it was built with. MySQL and MariaDB load plugins from their own folders.
     plugin="$destdir$prefix/lib/countersign/libauth_countersign.so"
     unit="$destdir$prefix/lib/systemd/system/countersign.service"
     security=$destdir$(security_dir)
+    # In this order: bash, zsh, fish.
+    completions=("$destdir$prefix"/share/{bash-completion/completions/countersign,zsh/site-functions/_countersign,fish/vendor_completions.d/countersign.fish})
 
     case $action in
         all)
             put 755 "$build/countersign" "$destdir$prefix/bin/countersign"
+            put_manual "$build/countersign"
             put_pam "$build" "$security" "$service"
             put 755 "$build/libauth_countersign.so" "$plugin"
             sed "s|@PREFIX@|$prefix|g" "$scripts/countersign.service" | put 644 - "$unit"
@@ -37,6 +42,8 @@ main() {
         pam) put_pam "$build" "$security" "$service" ;;
         remove)
             drop "$destdir$prefix/bin/countersign"
+            local file
+            for file in "$destdir$prefix"/share/man/man1/countersign{,-*}.1 "${completions[@]}"; do drop "$file"; done
             drop "$security/pam_countersign.so"
             if [ -e "$service" ] && ! cmp -s "$scripts/countersign.pam" "$service"; then
                 echo "kept $service: it was changed by hand"
@@ -77,6 +84,18 @@ drop() {
     [ -e "$1" ] || return 0
     rm -f "$1"
     echo "removed $1"
+}
+
+put_manual() {
+    local pages page shell index=0
+    pages=$(mktemp -d)
+    "$1" man "$pages" || { rm -rf "$pages"; fail "$1 does not run here, so there are no manual pages"; }
+    for page in "$pages"/*.1; do put 644 "$page" "$destdir$prefix/share/man/man1/${page##*/}"; done
+    rm -rf "$pages"
+    for shell in bash zsh fish; do
+        "$1" completions "$shell" | put 644 - "${completions[index]}"
+        index=$((index + 1))
+    done
 }
 
 put_pam() {

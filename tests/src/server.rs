@@ -239,10 +239,14 @@ impl Server {
 
     /// `countersign` on this data directory.
     pub fn countersign(&self, arguments: &[&str]) -> Output {
-        run(self
-            .command(countersign().to_str().unwrap())
-            .env("COUNTERSIGN_DATA_DIR", self.data_dir())
-            .args(arguments))
+        run(&mut self.countersign_command(arguments))
+    }
+
+    /// The same, yet to be run.
+    pub fn countersign_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(countersign().to_str().unwrap());
+        command.env("COUNTERSIGN_DATA_DIR", self.data_dir()).args(arguments);
+        command
     }
 
     /// One statement by `psql`; `conninfo` as libpq takes it.

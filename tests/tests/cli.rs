@@ -129,12 +129,49 @@ fn help_shows_examples() {
         &["policy", "scp", "show", "--help"],
         &["policy", "scp", "put", "--help"],
         &["policy", "scp", "delete", "--help"],
+        &["token", "--help"],
+        &["connect", "--help"],
+        &["completions", "--help"],
+        &["man", "--help"],
     ] {
         let help = countersign_alone(arguments).succeed();
         assert!(help.contains("Example") && help.contains("countersign "), "{help}");
     }
     let version = countersign_alone(&["--version"]).succeed();
     assert!(version.starts_with("countersign 0."), "{version}");
+}
+
+#[test]
+fn shells_and_man_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = countersign_alone(&["completions", shell]).succeed();
+        for word in ["token", "connect", "explain", "decode", "ca-bundle"] {
+            assert!(script.contains(word), "{shell} does not complete `{word}`");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("completions");
+    std::fs::write(&script, countersign_alone(&["completions", "bash"]).succeed()).unwrap();
+    let complete = "source \"$0\"; COMP_WORDS=(countersign conn); COMP_CWORD=1; _countersign countersign conn countersign; \
+                    echo \"${COMPREPLY[@]}\"";
+    let completed = run(Command::new("bash").args(["--norc", "-c", complete]).arg(&script));
+    assert_eq!(completed.succeed(), "connect");
+
+    assert!(countersign_alone(&["man"]).succeed().contains(".TH countersign 1"));
+    let pages = folder.path().join("man/man1");
+    countersign_alone(&["man", pages.to_str().unwrap()]).succeed();
+    for (page, text) in [
+        ("countersign.1", "countersign\\-connect(1)"),
+        ("countersign-connect.1", "ca\\-bundle"),
+        ("countersign-policy-scp-put.1", "countersign"),
+    ] {
+        let page = std::fs::read_to_string(pages.join(page)).unwrap();
+        assert!(page.contains(text), "`{text}` is not there:\n{page}");
+    }
+    let output = countersign_alone(&["man", "/proc/absent"]);
+    assert_eq!(output.code, Some(1), "{output}");
+    output.fail_with("/proc/absent");
+    assert_eq!(countersign_alone(&["completions", "csh"]).code, Some(2));
 }
 
 #[test]

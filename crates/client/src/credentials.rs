@@ -8,7 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_config::BehaviorVersion;
-use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::profile::region::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError as Cause,
@@ -26,10 +30,7 @@ pub const LONGEST_KEPT: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// Nothing in the whole chain.
-    #[error(
-        "no AWS credentials were found{}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with --profile or \
-         AWS_PROFILE (`aws configure`, `aws sso login`)", profile.as_ref().map(|p| format!(" in profile `{p}`")).unwrap_or_default()
-    )]
+    #[error("{}", not_found(profile.as_deref()))]
     NotFound {
         /// The profile that was asked for.
         profile: Option<String>,
@@ -48,6 +49,18 @@ pub enum CredentialsError {
     /// What was found is over.
     #[error("the AWS credentials have expired: get new ones (`aws sso login`, a new session)")]
     Expired,
+}
+
+fn not_found(profile: Option<&str>) -> String {
+    match profile {
+        Some(profile) => format!(
+            "there are no AWS credentials in profile `{profile}`: `aws configure --profile {profile}` or \
+             `aws configure sso --profile {profile}` sets them up"
+        ),
+        None => "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with \
+                 --profile or AWS_PROFILE (`aws configure`, `aws sso login`)"
+            .to_owned(),
+    }
 }
 
 /// All that an error says, its causes included.
@@ -89,20 +102,32 @@ impl Held {
 
 impl Chain {
     /// Reads the configuration; nothing is asked for yet. `region` is where STS is asked, for profiles that need it.
+    ///
+    /// A profile that is asked for by name is the only source: keys in the environment, which go first otherwise, may be
+    /// somebody else's. The AWS CLI does the same with `--profile`.
     pub async fn load(profile: Option<&str>, region: Option<&Region>) -> Self {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(profile) = profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(region) = region {
-            loader = loader.region(aws_config::Region::new(region.to_string()));
-        }
-        let config = loader.load().await;
-        Self {
-            profile: profile.map(str::to_owned),
-            provider: config.credentials_provider(),
-            held: Mutex::new(None),
-        }
+        let region = region.map(|region| aws_config::Region::new(region.to_string()));
+        let provider = match profile {
+            Some(profile) => {
+                let mut config =
+                    ProviderConfig::without_region().with_behavior_version(Some(BehaviorVersion::latest()));
+                config = match region {
+                    Some(region) => config.with_region(Some(region)),
+                    None => config.load_default_region().await,
+                };
+                let provider =
+                    ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile);
+                Some(SharedCredentialsProvider::new(provider.build()))
+            }
+            None => {
+                let mut loader = aws_config::defaults(BehaviorVersion::latest());
+                if let Some(region) = region {
+                    loader = loader.region(region);
+                }
+                loader.load().await.credentials_provider()
+            }
+        };
+        Self { profile: profile.map(str::to_owned), provider, held: Mutex::new(None) }
     }
 
     /// Credentials that are good for a while yet: those at hand, or new ones. Whoever asks meanwhile waits for the same.
@@ -171,16 +196,19 @@ impl Chain {
     }
 }
 
-/// The region that environment, profile or IMDS set; none where none does.
+/// The region that the environment (`AWS_REGION`, `AWS_DEFAULT_REGION`) or the profile sets; none where neither does. Where
+/// this machine runs says nothing of where its database is, so IMDS is not asked.
 ///
 /// # Errors
 /// What is set is no region.
 pub async fn configured_region(profile: Option<&str>) -> Result<Option<Region>, RegionError> {
-    let mut chain = DefaultRegionChain::builder();
+    let mut in_profile = ProfileFileRegionProvider::builder();
     if let Some(profile) = profile {
-        chain = chain.profile_name(profile);
+        in_profile = in_profile.profile_name(profile);
     }
-    chain.build().region().await.map(|region| region.as_ref().parse()).transpose()
+    let chain =
+        RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(in_profile.build());
+    chain.region().await.map(|region| region.as_ref().parse()).transpose()
 }
 
 #[cfg(test)]

@@ -3,11 +3,17 @@
 //!
 //! The commands and the proxy stand on this. It knows no server but by what it shows to every client.
 
+pub mod api;
 pub mod connection;
 pub mod credentials;
+pub mod host;
+pub mod http;
+pub mod region;
 pub mod token;
 pub mod trust;
 
 pub use credentials::{Chain, CredentialsError};
+pub use host::{Host, HostError};
+pub use region::{RegionChoiceError, region_of};
 pub use token::{Endpoint, TokenError};
-pub use trust::{Bundle, BundleError};
+pub use trust::{Bundle, BundleError, TrustError};

@@ -122,6 +122,7 @@ async fn ask(
     tokio::time::timeout(PATIENCE, answer).await.context("the server does not answer")?
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+/// For a command that waits for something.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }

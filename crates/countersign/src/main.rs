@@ -3,17 +3,21 @@
 mod admin;
 mod client;
 mod config;
+mod connect;
 mod control;
 mod demo;
 mod doors;
 mod env;
 mod logging;
+mod manual;
 mod pam;
 mod policy;
 mod serve;
 mod status;
+mod target;
+mod token;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// IAM database authentication for PostgreSQL that you run yourself: the tokens, policies, SQL and AWS CLI commands of
@@ -47,8 +51,16 @@ enum Command {
     Demo(demo::Arguments),
     /// The PAM module that PostgreSQL asks through
     Pam(pam::Arguments),
+    /// Prints the token that a database user logs in with; explains or verifies a given one
+    Token(token::Arguments),
+    /// Opens psql, mysql or mariadb on a database with a token and verified TLS
+    Connect(connect::Arguments),
     /// Checks, writes and explains IAM policies
     Policy(policy::Arguments),
+    /// Prints what completes commands and flags in a shell
+    Completions(manual::CompletionArguments),
+    /// Prints the manual page, or writes that of each command into a folder
+    Man(manual::PageArguments),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +72,16 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Pam(arguments) => pam::run(&arguments),
+        Command::Token(arguments) => match token::run(arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        Command::Connect(arguments) => match connect::run(&arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        Command::Completions(arguments) => manual::print_completions(&arguments, Cli::command()),
+        Command::Man(arguments) => manual::print_pages(&arguments, Cli::command()),
         Command::Policy(arguments) => match policy::run(&arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),
@@ -82,7 +104,7 @@ fn report(error: &anyhow::Error) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_sound() {
