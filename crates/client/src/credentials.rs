@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_config::BehaviorVersion;
-use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::region::ProfileFileRegionProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError as Cause,
@@ -171,16 +173,19 @@ impl Chain {
     }
 }
 
-/// The region that environment, profile or IMDS set; none where none does.
+/// The region that the environment (`AWS_REGION`, `AWS_DEFAULT_REGION`) or the profile sets; none where neither does. Where
+/// this machine runs says nothing of where its database is, so IMDS is not asked.
 ///
 /// # Errors
 /// What is set is no region.
 pub async fn configured_region(profile: Option<&str>) -> Result<Option<Region>, RegionError> {
-    let mut chain = DefaultRegionChain::builder();
+    let mut in_profile = ProfileFileRegionProvider::builder();
     if let Some(profile) = profile {
-        chain = chain.profile_name(profile);
+        in_profile = in_profile.profile_name(profile);
     }
-    chain.build().region().await.map(|region| region.as_ref().parse()).transpose()
+    let chain =
+        RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(in_profile.build());
+    chain.region().await.map(|region| region.as_ref().parse()).transpose()
 }
 
 #[cfg(test)]

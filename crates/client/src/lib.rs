@@ -5,9 +5,14 @@
 
 pub mod connection;
 pub mod credentials;
+pub mod host;
+pub mod http;
+pub mod region;
 pub mod token;
 pub mod trust;
 
 pub use credentials::{Chain, CredentialsError};
+pub use host::{Host, HostError};
+pub use region::{RegionChoiceError, region_of};
 pub use token::{Endpoint, TokenError};
-pub use trust::{Bundle, BundleError};
+pub use trust::{Bundle, BundleError, TrustError};

@@ -5,9 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::http::StatusCode;
+use iam::Region;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+
+use crate::Host;
+use crate::http::{self, Client, HttpError};
 
 /// Amazon's authorities for databases in all regions; see `data/README.md`.
 pub const AMAZON: &str = include_str!("../data/rds-global-bundle.pem");
@@ -118,9 +123,175 @@ impl Bundle {
     }
 }
 
+/// Why it is not known whom to trust.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// The bundle is none.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// Nobody says so.
+    #[error(
+        "it is not known which authorities vouch for `{host}`, which is not a host of Amazon RDS: give their certificates with \
+         --ca-bundle, or set AWS_ENDPOINT_URL to its Countersign's address (`countersign env`)"
+    )]
+    Unknown {
+        /// The host.
+        host: String,
+    },
+    /// The truststore cannot be asked.
+    #[error("the certificates for `{host}` cannot be had, give them with --ca-bundle: {source}")]
+    Http {
+        /// The host.
+        host: String,
+        /// Why.
+        source: HttpError,
+    },
+    /// The truststore has none.
+    #[error(
+        "the certificates for `{host}` cannot be had, give them with --ca-bundle: `{url}` answers {status}"
+    )]
+    Status {
+        /// The host.
+        host: String,
+        /// What was asked.
+        url: String,
+        /// The answer.
+        status: u16,
+    },
+}
+
+/// The authorities that vouch for `host`: those in the file `ca_bundle`; else Amazon's for a host of Amazon RDS; else those that
+/// the Countersign at `truststore` ([`truststore`]) has for `region`.
+///
+/// # Errors
+/// [`TrustError`].
+pub async fn choose(
+    host: &Host,
+    region: &Region,
+    ca_bundle: Option<&Path>,
+    truststore: Option<&str>,
+) -> Result<Bundle, TrustError> {
+    if let Some(path) = ca_bundle {
+        return Ok(Bundle::read(path)?);
+    }
+    if host.rds().is_some() {
+        return Ok(Bundle::amazon()?);
+    }
+    let unknown = || TrustError::Unknown { host: host.to_string() };
+    let base = truststore.ok_or_else(unknown)?.trim_end_matches('/');
+    let failed = |source| TrustError::Http { host: host.to_string(), source };
+    let client = Client::new().map_err(failed)?;
+    let mut url = format!("{base}/{region}/{region}-bundle.pem");
+    let mut answer = client.get(&url).await.map_err(failed)?;
+    if answer.status == StatusCode::NOT_FOUND {
+        url = format!("{base}/global/global-bundle.pem");
+        answer = client.get(&url).await.map_err(failed)?;
+    }
+    if answer.status != StatusCode::OK {
+        let status = answer.status.as_u16();
+        return Err(TrustError::Status { host: host.to_string(), url: http::shown(&url), status });
+    }
+    Bundle::from_pem(&String::from_utf8_lossy(&answer.body), &format!("`{}`", http::shown(&url)))
+        .map_err(TrustError::from)
+}
+
+/// Where a Countersign has its certificates: the endpoint for RDS that the environment sets, as `countersign env` does.
+/// `variable` reads a variable.
+pub fn truststore(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let ignored =
+        variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    let set = |name| variable(name).filter(|value| !value.is_empty());
+    (!ignored).then(|| set("AWS_ENDPOINT_URL_RDS").or_else(|| set("AWS_ENDPOINT_URL"))).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    const AMAZONS: &str = "mydb.c7tj4example.us-east-1.rds.amazonaws.com";
+
+    async fn chosen(
+        host: &str,
+        ca_bundle: Option<&Path>,
+        truststore: Option<&str>,
+    ) -> Result<Bundle, TrustError> {
+        choose(&host.parse().unwrap(), &"us-east-1".parse().unwrap(), ca_bundle, truststore).await
+    }
+
+    /// Serves Amazon's bundle at `path`, and nothing else.
+    async fn serve(path: &'static str) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") && stream.read_buf(&mut asked).await.unwrap() > 0 {}
+                let found = asked.starts_with(format!("GET {path} ").as_bytes());
+                let (status, body) = if found { ("200 OK", AMAZON) } else { ("404 Not Found", "") };
+                let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n{body}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_file_goes_first_then_amazons_name_then_the_truststore() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let end = AMAZON.find("-----END CERTIFICATE-----").unwrap() + "-----END CERTIFICATE-----".len();
+        let start = AMAZON.find("-----BEGIN CERTIFICATE-----").unwrap();
+        std::fs::write(&file, &AMAZON[start..end]).unwrap();
+        // Nobody listens there: who is asked fails.
+        let nowhere = Some("http://127.0.0.1:9");
+        assert_eq!(chosen(AMAZONS, Some(&file), nowhere).await.unwrap().certificates().len(), 1);
+        assert_eq!(chosen("localhost", Some(&file), nowhere).await.unwrap().certificates().len(), 1);
+        assert_eq!(chosen(AMAZONS, None, nowhere).await.unwrap().pem(), AMAZON);
+        assert!(matches!(chosen("localhost", None, nowhere).await, Err(TrustError::Http { .. })));
+        let error = chosen("localhost", None, None).await.unwrap_err().to_string();
+        assert!(error.contains("--ca-bundle") && error.contains("AWS_ENDPOINT_URL"), "{error}");
+        assert!(chosen("x.rds.amazonaws.com.evil.example", None, None).await.is_err());
+        assert!(matches!(
+            chosen(AMAZONS, Some(Path::new("/none.pem")), None).await,
+            Err(TrustError::Bundle(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_truststore_is_asked_for_the_region_and_then_for_all() {
+        for path in ["/us-east-1/us-east-1-bundle.pem", "/global/global-bundle.pem"] {
+            let url = serve(path).await;
+            let bundle = chosen("localhost", None, Some(&url)).await.unwrap();
+            assert_eq!(bundle.pem(), AMAZON);
+            assert!(bundle.origin().contains(path), "{}", bundle.origin());
+        }
+        let url = serve("/elsewhere").await;
+        let error = chosen("localhost", None, Some(&url)).await.unwrap_err();
+        assert!(matches!(error, TrustError::Status { status: 404, .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn certificates_do_not_come_over_the_network_without_tls() {
+        let error = chosen("db.example.com", None, Some("http://countersign.example.com")).await.unwrap_err();
+        assert!(error.to_string().contains("must be https"), "{error}");
+    }
+
+    #[test]
+    fn the_truststore_is_the_endpoint_for_rds() {
+        let of = |set: &[(&str, &str)]| {
+            truststore(|name| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let (both, rds) = (("AWS_ENDPOINT_URL", "http://a"), ("AWS_ENDPOINT_URL_RDS", "http://b"));
+        assert_eq!(of(&[both]).as_deref(), Some("http://a"));
+        assert_eq!(of(&[both, rds]).as_deref(), Some("http://b"));
+        assert_eq!(of(&[both, ("AWS_ENDPOINT_URL_RDS", "")]).as_deref(), Some("http://a"));
+        assert_eq!(of(&[both, ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "TRUE")]), None);
+        assert_eq!(of(&[]), None);
+    }
 
     #[test]
     fn every_certificate_of_amazons_is_read() {

@@ -8,6 +8,8 @@
 //! A peer is not trusted with memory: each conversation takes messages up to a fixed length, a fixed number of them, and
 //! refuses the rest.
 
+pub mod postgres;
+
 use bytes::BytesMut;
 
 /// One side's part of a start-up.

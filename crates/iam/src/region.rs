@@ -60,11 +60,18 @@ impl Region {
         &self.0
     }
 
-    /// The partition of the region, the second part of an ARN: `aws`, `aws-cn` or `aws-us-gov`.
+    /// The partition of the region, the second part of an ARN: `aws`, `aws-cn`, `aws-us-gov`, `aws-eusc`, or one of the
+    /// isolated ones.
     pub fn partition(&self) -> &'static str {
-        match self.0.split('-').next() {
-            Some("cn") => "aws-cn",
-            Some("us") if self.0.starts_with("us-gov-") => "aws-us-gov",
+        let mut parts = self.0.split('-');
+        match (parts.next(), parts.next()) {
+            (Some("cn"), _) => "aws-cn",
+            (Some("eusc"), _) => "aws-eusc",
+            (Some("us"), Some("gov")) => "aws-us-gov",
+            (Some("us"), Some("iso")) => "aws-iso",
+            (Some("us"), Some("isob")) => "aws-iso-b",
+            (Some("eu"), Some("isoe")) => "aws-iso-e",
+            (Some("us"), Some("isof")) => "aws-iso-f",
             _ => "aws",
         }
     }
@@ -78,6 +85,11 @@ impl Region {
     pub fn rds_suffix(&self) -> String {
         match self.partition() {
             "aws-cn" => format!("rds.{}.amazonaws.com.cn", self.0),
+            "aws-eusc" => format!("{}.rds.amazonaws.eu", self.0),
+            "aws-iso" => format!("rds.{}.c2s.ic.gov", self.0),
+            "aws-iso-b" => format!("rds.{}.sc2s.sgov.gov", self.0),
+            "aws-iso-e" => format!("rds.{}.cloud.adc-e.uk", self.0),
+            "aws-iso-f" => format!("rds.{}.csp.hci.ic.gov", self.0),
             _ => format!("{}.rds.amazonaws.com", self.0),
         }
     }
@@ -148,6 +160,11 @@ mod tests {
             ("us-east-1", "aws"),
             ("cn-north-1", "aws-cn"),
             ("us-gov-west-1", "aws-us-gov"),
+            ("us-iso-east-1", "aws-iso"),
+            ("us-isob-west-1", "aws-iso-b"),
+            ("eu-isoe-west-1", "aws-iso-e"),
+            ("us-isof-south-1", "aws-iso-f"),
+            ("eusc-de-east-1", "aws-eusc"),
             ("xx-lab-9", "aws"),
         ] {
             assert_eq!(name.parse::<Region>().unwrap().partition(), partition, "{name}");
