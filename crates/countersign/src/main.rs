@@ -10,6 +10,7 @@ mod env;
 mod logging;
 mod pam;
 mod policy;
+mod proxy;
 mod serve;
 mod status;
 
@@ -49,6 +50,8 @@ enum Command {
     Pam(pam::Arguments),
     /// Checks, writes and explains IAM policies
     Policy(policy::Arguments),
+    /// Lets applications connect without a password, and logs in to the database with a token for each connection
+    Proxy(proxy::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Pam(arguments) => pam::run(&arguments),
+        Command::Proxy(arguments) => proxy::run(arguments),
         Command::Policy(arguments) => match policy::run(&arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),

@@ -60,13 +60,20 @@ pub enum AccessError {
     )]
     Open(String),
     /// A certificate without its key, or the other way round.
-    #[error("a certificate needs its key, and a key its certificate: give both `tls-certificate` and `tls-key`")]
+    #[error(
+        "a certificate needs its key, and a key its certificate: give both `tls-certificate` and `tls-key`"
+    )]
     Half,
     /// Client certificates are demanded where there is no TLS.
     #[error("client certificates (`client-ca`) come over TLS: give `tls-certificate` and `tls-key`")]
     NoTls,
+    /// Nothing to make salts of.
+    #[error("the system gives no randomness")]
+    NoRandomness,
     /// Client certificates are demanded on a Unix socket.
-    #[error("clients use no TLS over the Unix socket `{0}`, so `client-ca` would keep all of them out: use its mode")]
+    #[error(
+        "clients use no TLS over the Unix socket `{0}`, so `client-ca` would keep all of them out: use its mode"
+    )]
     UnixTls(String),
 }
 
@@ -84,9 +91,13 @@ impl Identity {
     /// # Errors
     /// They cannot be read, are no such thing, or others can read the key.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, AccessError> {
-        let content = |what, path: &Path, reason: String| AccessError::Content { what, path: path.into(), reason };
-        let pem = std::fs::read(certificate)
-            .map_err(|source| AccessError::Read { what: "certificate", path: certificate.into(), source })?;
+        let content =
+            |what, path: &Path, reason: String| AccessError::Content { what, path: path.into(), reason };
+        let pem = std::fs::read(certificate).map_err(|source| AccessError::Read {
+            what: "certificate",
+            path: certificate.into(),
+            source,
+        })?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let chain = chain.map_err(|error| content("certificate", certificate, error.to_string()))?;
         if chain.is_empty() {
@@ -110,7 +121,8 @@ fn read_secret(what: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Ac
     if metadata.mode() & 0o077 != 0 {
         return Err(AccessError::Exposed { what, path: path.into(), mode: metadata.mode() & 0o7777 });
     }
-    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default() + 1));
+    let mut text =
+        Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default() + 1));
     file.read_to_end(&mut text).map_err(failed)?;
     Ok(text)
 }
@@ -182,9 +194,10 @@ impl Access {
                     .map_err(|error| content(&error))?,
             ),
         };
-        let mut config = builder
-            .with_single_cert(identity.chain.clone(), identity.key.clone_key())
-            .map_err(|error| content(&format_args!("with the key `{}`: {error}", identity.files.1.display())))?;
+        let mut config =
+            builder.with_single_cert(identity.chain.clone(), identity.key.clone_key()).map_err(|error| {
+                content(&format_args!("with the key `{}`: {error}", identity.files.1.display()))
+            })?;
         if engine == Engine::PostgreSql {
             config.alpn_protocols = vec![crate::postgres::ALPN.to_vec()];
         }
@@ -195,7 +208,8 @@ impl Access {
 /// A password: the file's first line.
 fn read_password(path: &Path) -> Result<Zeroizing<String>, AccessError> {
     const WHAT: &str = "password file";
-    let content = |reason: &str| AccessError::Content { what: WHAT, path: path.into(), reason: reason.to_owned() };
+    let content =
+        |reason: &str| AccessError::Content { what: WHAT, path: path.into(), reason: reason.to_owned() };
     let text = read_secret(WHAT, path)?;
     let text = std::str::from_utf8(&text).map_err(|_| content("it is not text"))?;
     let password = text.lines().next().unwrap_or_default();
@@ -209,7 +223,8 @@ fn read_password(path: &Path) -> Result<Zeroizing<String>, AccessError> {
 fn read_roots(path: &Path) -> Result<RootCertStore, AccessError> {
     const WHAT: &str = "authorities of client certificates";
     let content = |reason: String| AccessError::Content { what: WHAT, path: path.into(), reason };
-    let pem = std::fs::read(path).map_err(|source| AccessError::Read { what: WHAT, path: path.into(), source })?;
+    let pem =
+        std::fs::read(path).map_err(|source| AccessError::Read { what: WHAT, path: path.into(), source })?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| content(error.to_string()))?;

@@ -171,7 +171,8 @@ pub(crate) fn bind(
                 Ok(second) => listeners.push(Listener::Tcp(second)),
                 // A machine without IPv6.
                 Err(error)
-                    if [io::ErrorKind::AddrNotAvailable, io::ErrorKind::Unsupported].contains(&error.kind())
+                    if [io::ErrorKind::AddrNotAvailable, io::ErrorKind::Unsupported]
+                        .contains(&error.kind())
                         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) => {}
                 Err(error) => return Err(failed(error)),
             }

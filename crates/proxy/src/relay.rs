@@ -155,7 +155,9 @@ impl Side {
                 // An answer of TLS itself, such as to a new key. What cannot be sent now is sent with what comes next.
                 let mut socket = Sending { socket: &mut self.socket, cx };
                 match tls.write_tls(&mut socket) {
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(error)),
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                        return Poll::Ready(Err(error));
+                    }
                     _ => {}
                 }
             }
