@@ -8,6 +8,7 @@
 //! A peer is not trusted with memory: each conversation takes messages up to a fixed length, a fixed number of them, and
 //! refuses the rest.
 
+pub mod mysql;
 pub mod postgres;
 
 use bytes::BytesMut;

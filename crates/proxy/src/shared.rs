@@ -189,6 +189,11 @@ impl Seat {
         self.client.map_or_else(|| "unix".to_owned(), |address| address.to_string())
     }
 
+    /// The client's host, as a refusal names it.
+    pub(crate) fn host(&self) -> String {
+        self.client.map_or_else(|| "localhost".to_owned(), |address| address.ip().to_canonical().to_string())
+    }
+
     /// Whether only this machine can have come here.
     pub(crate) fn is_local(&self) -> bool {
         self.client.is_none_or(|address| address.ip().to_canonical().is_loopback())
