@@ -58,7 +58,7 @@ check: ## format, lints, licences, layers
 
 .PHONY: bench
 bench: ## the figures, beside those of other ways to log in (SHORT=1: rough)
-	@scripts/install-deps.sh build $(DATABASES) aws
+	@scripts/install-deps.sh build $(DATABASES) aws peers
 	@scripts/bench.sh
 
 .PHONY: fuzz

@@ -73,12 +73,13 @@ call() {
 
 rds() { call rds 2014-10-31 "$@"; }
 
-# create IDENTIFIER [ENGINE MASTER]: an instance with IAM, PostgreSQL unless another engine is named; $milliseconds is how
-# long it took to be available.
+# create IDENTIFIER [ENGINE MASTER NAME=VALUE...]: an instance with IAM, PostgreSQL unless another engine is named;
+# $milliseconds is how long it took to be available.
 create() {
     local began=${EPOCHREALTIME/./} answer
     rds CreateDBInstance DBInstanceIdentifier="$1" Engine="${2:-postgres}" DBInstanceClass=db.t3.micro AllocatedStorage=20 \
-        MasterUsername="${3:-postgres}" MasterUserPassword=Master-pass-1 EnableIAMDatabaseAuthentication=true >"$folder/answer" ||
+        MasterUsername="${3:-postgres}" MasterUserPassword=Master-pass-1 EnableIAMDatabaseAuthentication=true "${@:4}" \
+        >"$folder/answer" ||
         fail "CreateDBInstance: $(cat "$folder/answer")"
     until answer=$(rds DescribeDBInstances DBInstanceIdentifier="$1") &&
         [[ $answer == *"<DBInstanceStatus>available<"* ]]; do

@@ -16,7 +16,7 @@ for bench in crates/*/benches/*.rs; do
     echo "bench: $(basename "$bench" .rs) of ${manifest%/Cargo.toml}"
     cargo bench --quiet --manifest-path "$manifest" --bench "$(basename "$bench" .rs)" -- "${quick[@]}"
 done
-for measurement in bench/start.sh bench/logins.sh bench/mysql.sh; do
+for measurement in bench/start.sh bench/logins.sh bench/mysql.sh bench/proxy.sh; do
     echo "bench: $measurement"
     "$measurement"
 done

@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
 # Brings what building, testing and the demo need onto a Debian machine; says nothing and is quick where all is there.
 #
-#   scripts/install-deps.sh [PART]...      (default: all but fuzz)
+#   scripts/install-deps.sh [PART]...      (default: all but peers and fuzz)
 #
 #   build         a compiler's surroundings
 #   postgres      a PostgreSQL server and psql
 #   mysql         a MySQL server and its client
 #   mariadb       a MariaDB server and its client
 #   mariadb-new   a MariaDB server of a series that tells plugins about TLS
-#   clients       drivers that log in with tokens: Python's and Node's
+#   clients       drivers that log in with tokens: Python's, Node's and Java's; and a clock that can be moved
+#   peers         what the benches compare with, and what drives them: pgbouncer, pgbench, sysbench
 #   aws           the AWS CLI and boto3
 #   nextest, deny, fuzz      cargo's tools
 #
 # What the machine has is taken if it is recent enough. Else packages come from apt (root or sudo); the rest is kept in
 # .cache, without root: servers that this Debian does not have in .cache/servers, the AWS CLI and boto3 in .cache/venv,
-# drivers in .cache/clients and .cache/node; and cargo's tools in ~/.cargo/bin. Never starts a database server and leaves
+# drivers in .cache/clients and .cache/node, pgbouncer in .cache/peers; and cargo's tools in ~/.cargo/bin. Never starts a database server and leaves
 # existing ones alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,6 +27,8 @@ readonly PARTS=(build postgres mysql mariadb mariadb-new clients aws nextest den
 # Without what starts servers: their units, their configuration, their OS user.
 readonly MARIADB=(mariadb-server-core mariadb-client-core)
 readonly MYSQL=(mysql-server-core mysql-client-core)
+# Java's drivers, where Debian puts them.
+readonly JAVA=/usr/share/java
 
 main() {
     local parts=("$@")
@@ -54,11 +57,20 @@ main() {
                 has_python_clients || has_venv || packages+=(python3-venv ca-certificates)
                 need node nodejs
                 has_node_clients || need npm npm
+                need javac default-jdk-headless
+                [ -e $JAVA/postgresql.jar ] || packages+=(libpostgresql-jdbc-java)
+                [ -e $JAVA/mariadb-java-client.jar ] || packages+=(libmariadb-java)
+                need faketime faketime
+                ;;
+            peers)
+                need pgbench postgresql-contrib
+                need sysbench sysbench
+                has_pgbouncer || packages+=(libevent-2.1-7 libc-ares2)
                 ;;
             aws) has_aws || has_venv || packages+=(python3-venv ca-certificates) ;;
             nextest | deny) ;;
             fuzz) need g++ build-essential ;;
-            *) fail "unknown part \`$part\`: expected one of ${PARTS[*]} fuzz" ;;
+            *) fail "unknown part \`$part\`: expected one of ${PARTS[*]} peers fuzz" ;;
         esac
     done
     [ ${#packages[@]} -eq 0 ] || apt_install "${packages[@]}"
@@ -72,6 +84,7 @@ main() {
                 has_python_clients || install_python_clients
                 has_node_clients || install_node_clients
                 ;;
+            peers) has_pgbouncer || unpack_pgbouncer ;;
             aws) has_aws || install_aws ;;
             nextest) cargo_tool cargo-nextest 0.9.143 --no-default-features --features default-no-update ;;
             deny) cargo_tool cargo-deny 0.20.2 ;;
@@ -279,6 +292,23 @@ install_node_clients() {
     npm install --prefix .cache/node.new --silent --no-audit --no-fund --no-package-lock --ignore-scripts >&2 ||
         fail "npm could not install what tests/clients/package.json asks for"
     mv -T .cache/node.new .cache/node
+}
+
+has_pgbouncer() {
+    command -v pgbouncer >/dev/null || .cache/peers/usr/sbin/pgbouncer --version >/dev/null 2>&1
+}
+
+# Installed, Debian's package would start a service on port 6432.
+unpack_pgbouncer() {
+    say "unpacking pgbouncer into .cache/peers"
+    command -v apt-get >/dev/null || fail "this system has no apt: install pgbouncer by hand"
+    local folder
+    folder=$(mktemp -d)
+    (cd "$folder" && apt-get -q -o APT::Sandbox::User=root download pgbouncer >/dev/null) || fail "apt-get could not download pgbouncer"
+    mkdir -p .cache/peers
+    dpkg-deb -x "$folder"/pgbouncer_*.deb .cache/peers
+    rm -rf "$folder"
+    has_pgbouncer || fail "pgbouncer in .cache/peers does not run"
 }
 
 # cargo_tool NAME VERSION [FEATURES...]: any version that is there already will do. Built to be ready soon, not to run

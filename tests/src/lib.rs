@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod clock;
 mod door;
 mod driver;
 pub mod installed;
@@ -19,6 +20,7 @@ mod token;
 pub mod wire;
 
 pub use self::{
+    clock::Clock,
     door::Door,
     installed::{Flavor, documented},
     mysql::{Driver, Login},

@@ -2,7 +2,7 @@
 
 use crate::installed::{Flavor, mariadb_client, mysql_client};
 use crate::program::{Output, countersign, isolated, missing, run};
-use crate::{Door, Key, OpenSession, Token};
+use crate::{Clock, Door, Key, OpenSession, Token};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -30,6 +30,7 @@ pub struct Server {
     folder: TempDir,
     door: Door,
     arguments: Vec<String>,
+    clock: Option<Clock>,
     process: Option<Child>,
     environment: BTreeMap<String, String>,
 }
@@ -61,13 +62,24 @@ impl Server {
     /// The same with more arguments.
     #[track_caller]
     pub fn start_with(door: Door, arguments: &[&str]) -> Self {
+        Self::start_by(None, door, arguments)
+    }
+
+    /// On an empty data directory, going by a clock that the test moves.
+    #[track_caller]
+    pub fn start_with_clock(door: Door) -> Self {
+        Self::start_by(Some(Clock::new()), door, &[])
+    }
+
+    #[track_caller]
+    fn start_by(clock: Option<Clock>, door: Door, arguments: &[&str]) -> Self {
         let folder =
             tempfile::Builder::new().prefix("countersign-test-").tempdir().expect("a temporary folder");
         // The database servers run as another user when this is root, and must get to their own directories.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
         fs::create_dir(folder.path().join("work")).unwrap();
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut server = Self { folder, door, arguments, process: None, environment: BTreeMap::new() };
+        let mut server = Self { folder, door, arguments, clock, process: None, environment: BTreeMap::new() };
         server.start_again();
         server
     }
@@ -95,7 +107,11 @@ impl Server {
         // What an earlier run left would answer for this one.
         drop(fs::remove_file(self.data_dir().join("endpoint")));
         let log = File::options().append(true).create(true).open(self.log_file()).unwrap();
-        let process = Command::new("setpriv")
+        let mut command = Command::new("setpriv");
+        if let Some(clock) = &self.clock {
+            clock.apply(&mut command);
+        }
+        let process = command
             .args(["--pdeathsig", "INT", "--"])
             .arg(countersign())
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--door", self.door.as_str()])
@@ -129,6 +145,11 @@ impl Server {
             assert!(started.elapsed() < PATIENCE, "`countersign serve` is not ready:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// The clock that it goes by, where the test moves it.
+    pub fn clock(&self) -> Option<&Clock> {
+        self.clock.as_ref()
     }
 
     /// `127.0.0.1:port` of the API.
