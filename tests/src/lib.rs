@@ -24,7 +24,7 @@ pub use self::{
     door::Door,
     installed::{Flavor, documented},
     mysql::{Driver, Login},
-    program::{Output, countersign, run},
+    program::{Output, countersign, run, run_with},
     server::{Database, Server, free_port},
     session::OpenSession,
     token::{Key, Token, now},

@@ -1,7 +1,7 @@
 //! Running other programs: found or named as missing, in an environment of their own, and what came of it.
 
 use std::ffi::OsStr;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -57,10 +57,19 @@ impl std::fmt::Display for Output {
 /// Runs a command to its end.
 #[track_caller]
 pub fn run(command: &mut Command) -> Output {
+    run_with(command, "")
+}
+
+/// The same with something on its standard input.
+#[track_caller]
+pub fn run_with(command: &mut Command, input: &str) -> Output {
     let shown = shown(command);
     let started = Instant::now();
-    let output =
-        command.stdin(Stdio::null()).output().unwrap_or_else(|error| missing(command.get_program(), &error));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| missing(command.get_program(), &error));
+    // Whoever does not read it may have ended before.
+    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
     Output {
         command: shown,
         code: output.status.code(),

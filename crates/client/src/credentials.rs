@@ -10,7 +10,9 @@ use std::time::{Duration, SystemTime};
 use aws_config::BehaviorVersion;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::profile::region::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError as Cause,
@@ -28,10 +30,7 @@ pub const LONGEST_KEPT: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// Nothing in the whole chain.
-    #[error(
-        "no AWS credentials were found{}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with --profile or \
-         AWS_PROFILE (`aws configure`, `aws sso login`)", profile.as_ref().map(|p| format!(" in profile `{p}`")).unwrap_or_default()
-    )]
+    #[error("{}", not_found(profile.as_deref()))]
     NotFound {
         /// The profile that was asked for.
         profile: Option<String>,
@@ -50,6 +49,18 @@ pub enum CredentialsError {
     /// What was found is over.
     #[error("the AWS credentials have expired: get new ones (`aws sso login`, a new session)")]
     Expired,
+}
+
+fn not_found(profile: Option<&str>) -> String {
+    match profile {
+        Some(profile) => format!(
+            "there are no AWS credentials in profile `{profile}`: `aws configure --profile {profile}` or \
+             `aws configure sso --profile {profile}` sets them up"
+        ),
+        None => "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with \
+                 --profile or AWS_PROFILE (`aws configure`, `aws sso login`)"
+            .to_owned(),
+    }
 }
 
 /// All that an error says, its causes included.
@@ -91,20 +102,38 @@ impl Held {
 
 impl Chain {
     /// Reads the configuration; nothing is asked for yet. `region` is where STS is asked, for profiles that need it.
+    ///
+    /// A profile that is asked for by name is the only source: keys in the environment, which go first otherwise, may be
+    /// somebody else's. The AWS CLI does the same with `--profile`.
     pub async fn load(profile: Option<&str>, region: Option<&Region>) -> Self {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(profile) = profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(region) = region {
-            loader = loader.region(aws_config::Region::new(region.to_string()));
-        }
-        let config = loader.load().await;
-        Self {
-            profile: profile.map(str::to_owned),
-            provider: config.credentials_provider(),
-            held: Mutex::new(None),
-        }
+        let region = region.map(|region| aws_config::Region::new(region.to_string()));
+        let provider = match profile {
+            Some(profile) => {
+                let mut config =
+                    ProviderConfig::without_region().with_behavior_version(Some(BehaviorVersion::latest()));
+                config = match region {
+                    Some(region) => config.with_region(Some(region)),
+                    None => config.load_default_region().await,
+                };
+                let provider =
+                    ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile);
+                Some(SharedCredentialsProvider::new(provider.build()))
+            }
+            None => {
+                let mut loader = aws_config::defaults(BehaviorVersion::latest());
+                if let Some(region) = region {
+                    loader = loader.region(region);
+                }
+                loader.load().await.credentials_provider()
+            }
+        };
+        Self { profile: profile.map(str::to_owned), provider, held: Mutex::new(None) }
+    }
+
+    /// With one source of the caller's.
+    pub fn from_provider(provider: impl ProvideCredentials + 'static) -> Self {
+        let provider = Some(SharedCredentialsProvider::new(provider));
+        Self { profile: None, provider, held: Mutex::new(None) }
     }
 
     /// Credentials that are good for a while yet: those at hand, or new ones. Whoever asks meanwhile waits for the same.
@@ -192,14 +221,6 @@ pub async fn configured_region(profile: Option<&str>) -> Result<Option<Region>, 
 mod tests {
     use super::*;
 
-    fn chain_with(provider: impl ProvideCredentials + 'static) -> Chain {
-        Chain {
-            profile: None,
-            provider: Some(SharedCredentialsProvider::new(provider)),
-            held: Mutex::new(None),
-        }
-    }
-
     /// Hands out a new key at each question, with an end `lifetime` after the time that the test is at.
     #[derive(Debug)]
     struct Source {
@@ -249,7 +270,7 @@ mod tests {
     #[tokio::test]
     async fn credentials_are_kept_while_they_have_a_margin() {
         let source = Source::new(Some(3600));
-        let chain = chain_with(Asked(source.clone()));
+        let chain = Chain::from_provider(Asked(source.clone()));
         let first = chain.credentials(source.at(0)).await.unwrap();
         assert_eq!(chain.credentials(source.at(3299)).await.unwrap().access_key_id(), "ASIA0");
         assert_eq!(chain.credentials(source.at(3300)).await.unwrap().access_key_id(), "ASIA1");
@@ -259,7 +280,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_brings_new_ones_once() {
         let source = Source::new(None);
-        let chain = chain_with(Asked(source.clone()));
+        let chain = Chain::from_provider(Asked(source.clone()));
         let refused = chain.credentials(source.at(0)).await.unwrap();
         assert_eq!(chain.after(&refused, source.at(1)).await.unwrap().access_key_id(), "ASIA1");
         assert_eq!(
@@ -272,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn those_without_an_end_are_looked_for_again() {
         let source = Source::new(None);
-        let chain = chain_with(Asked(source.clone()));
+        let chain = Chain::from_provider(Asked(source.clone()));
         chain.credentials(source.at(1000)).await.unwrap();
         assert_eq!(chain.credentials(source.at(1899)).await.unwrap().access_key_id(), "ASIA0");
         assert_eq!(chain.credentials(source.at(1900)).await.unwrap().access_key_id(), "ASIA1");
@@ -282,7 +303,7 @@ mod tests {
     #[tokio::test]
     async fn a_source_that_is_away_is_bridged_until_their_end() {
         let source = Source::new(Some(3600));
-        let chain = chain_with(Asked(source.clone()));
+        let chain = Chain::from_provider(Asked(source.clone()));
         chain.credentials(source.at(0)).await.unwrap();
         source.fails.store(true, std::sync::atomic::Ordering::SeqCst);
         assert_eq!(chain.credentials(source.at(3599)).await.unwrap().access_key_id(), "ASIA0");
@@ -294,7 +315,7 @@ mod tests {
     #[tokio::test]
     async fn expired_ones_are_not_handed_out() {
         let source = Source::new(Some(0));
-        let chain = chain_with(Asked(source.clone()));
+        let chain = Chain::from_provider(Asked(source.clone()));
         assert!(matches!(chain.credentials(source.at(10)).await, Err(CredentialsError::Expired)));
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! The commands and the proxy stand on this. It knows no server but by what it shows to every client.
 
+pub mod api;
 pub mod connection;
 pub mod credentials;
 pub mod host;

@@ -132,6 +132,7 @@ pub(crate) fn check_health(address: std::net::SocketAddr) -> anyhow::Result<()> 
     })
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+/// For a command that waits for something.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }

@@ -1,4 +1,4 @@
-//! What the operator asks a running server: its state, why a login is allowed or not, and the service control policies, over a
+//! What the operator asks a running server: its state, why a login or a token is allowed or not, and the service control policies, over a
 //! socket in the data directory that only its owner can open; and its metrics, beside the API.
 
 pub(crate) mod database;
@@ -7,12 +7,13 @@ mod principal;
 pub(crate) mod query;
 mod refusal;
 pub(crate) mod scp;
+pub(crate) mod token;
 
 use anyhow::Context;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use iam::{AccountId, Naming};
 use prometheus_client::encoding::text::encode;
@@ -168,6 +169,7 @@ pub(crate) async fn serve(
         .route(database::PATH, get(database::show))
         .route(explain::PATH, get(explain::show))
         .route(scp::PATH, get(scp::list))
+        .route(token::PATH, post(token::show))
         .route(&format!("{}/{{level}}/{{name}}", scp::PATH), put(scp::put).delete(scp::delete))
         .with_state(control);
     let stop = async move {

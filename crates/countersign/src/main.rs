@@ -13,6 +13,8 @@ mod policy;
 mod proxy;
 mod serve;
 mod status;
+mod target;
+mod token;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -48,6 +50,8 @@ enum Command {
     Demo(demo::Arguments),
     /// The PAM module that PostgreSQL asks through
     Pam(pam::Arguments),
+    /// Prints the token that a database user logs in with; explains or verifies a given one
+    Token(token::Arguments),
     /// Checks, writes and explains IAM policies
     Policy(policy::Arguments),
     /// Lets applications connect without a password, and logs in to the database with a token for each connection
@@ -64,6 +68,10 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Pam(arguments) => pam::run(&arguments),
         Command::Proxy(arguments) => proxy::run(arguments),
+        Command::Token(arguments) => match token::run(arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Policy(arguments) => match policy::run(&arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),

@@ -129,6 +129,16 @@ impl Listener {
             Self::Unix(_, file) => file.path.display().to_string(),
         }
     }
+
+    /// Whether only this machine gets there.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(listener) => {
+                listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback())
+            }
+            Self::Unix(..) => true,
+        }
+    }
 }
 
 /// The file of a Unix socket; gone when this is, unless another took its place.

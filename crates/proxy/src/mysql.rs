@@ -137,7 +137,7 @@ async fn accept(
     let access = &seat.shared.settings.access;
     let tls = match seat.shared.tls {
         None => ClientTls::Off,
-        Some(_) if access.tls_required(seat.is_local()) => ClientTls::Required,
+        Some(_) if access.tls_required(seat.local) => ClientTls::Required,
         Some(_) => ClientTls::Offered,
     };
     let auth = match &access.password {

@@ -121,7 +121,7 @@ async fn accept(
     };
     let tls = match shared.tls {
         None => ClientTls::Off,
-        Some(_) if shared.settings.access.tls_required(seat.is_local()) => ClientTls::Required,
+        Some(_) if shared.settings.access.tls_required(seat.local) => ClientTls::Required,
         Some(_) => ClientTls::Offered,
     };
     let mut on_tls = false;

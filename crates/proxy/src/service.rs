@@ -148,6 +148,7 @@ impl Running {
 }
 
 async fn accept(shared: Arc<Shared>, listener: Listener, workers: Arc<Workers>) {
+    let local = listener.is_local();
     loop {
         let Ok(startup) = shared.startups.clone().acquire_owned().await else { return };
         let accepted = match &listener {
@@ -161,7 +162,7 @@ async fn accept(shared: Arc<Shared>, listener: Listener, workers: Arc<Workers>) 
             },
         };
         match accepted {
-            Ok((accepted, client)) => workers.serve(&shared, accepted, client, startup),
+            Ok((accepted, client)) => workers.serve(&shared, accepted, client, local, startup),
             // A client that went while it waited.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {

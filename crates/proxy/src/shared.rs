@@ -165,6 +165,8 @@ pub(crate) struct Seat {
     number: u64,
     pub(crate) activity: Arc<Activity>,
     client: Option<SocketAddr>,
+    /// Whether only this machine gets to where it was accepted.
+    pub(crate) local: bool,
     session: Option<Box<Session>>,
 }
 
@@ -179,9 +181,14 @@ struct Session {
 
 impl Seat {
     /// For a connection that `worker` is to serve; it has been counted there.
-    pub(crate) fn new(shared: Arc<Shared>, worker: Arc<AtomicUsize>, client: Option<SocketAddr>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        worker: Arc<AtomicUsize>,
+        client: Option<SocketAddr>,
+        local: bool,
+    ) -> Self {
         let number = shared.next.fetch_add(1, Ordering::Relaxed);
-        Self { shared, worker, number, activity: Arc::default(), client, session: None }
+        Self { shared, worker, number, activity: Arc::default(), client, local, session: None }
     }
 
     /// A person's name for the client.
@@ -192,11 +199,6 @@ impl Seat {
     /// The client's host, as a refusal names it.
     pub(crate) fn host(&self) -> String {
         self.client.map_or_else(|| "localhost".to_owned(), |address| address.ip().to_canonical().to_string())
-    }
-
-    /// Whether only this machine can have come here.
-    pub(crate) fn is_local(&self) -> bool {
-        self.client.is_none_or(|address| address.ip().to_canonical().is_loopback())
     }
 
     /// What lets the sweep and the end see it.

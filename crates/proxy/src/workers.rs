@@ -66,12 +66,13 @@ impl Workers {
         shared: &Arc<Shared>,
         accepted: Accepted,
         client: Option<std::net::SocketAddr>,
+        local: bool,
         startup: OwnedSemaphorePermit,
     ) {
         let least = self.0.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
         let Some(worker) = least else { return };
         worker.connections.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat::new(shared.clone(), worker.connections.clone(), client);
+        let seat = Seat::new(shared.clone(), worker.connections.clone(), client, local);
         if worker.inbox.send(Arrived { seat, accepted, startup }).is_err() {
             tracing::error!("a thread of the proxy has ended");
         }

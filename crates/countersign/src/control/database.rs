@@ -120,7 +120,7 @@ fn listed<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
 }
 
 /// All clusters, then all instances; members of clusters as the clusters they stand for.
-async fn all(records: &Records, account: AccountId) -> Result<Vec<DatabaseAnswer>, RecordsError> {
+pub(super) async fn all(records: &Records, account: AccountId) -> Result<Vec<DatabaseAnswer>, RecordsError> {
     let clusters = records.list::<Cluster>("").await?;
     let of_cluster = |cluster: &Cluster, member: Option<&str>| DatabaseAnswer {
         identifier: cluster.identifier.clone(),

@@ -326,7 +326,26 @@ impl Given {
 }
 
 impl Verdict {
-    fn refused(reason: Reason) -> Self {
+    /// `refused (not-authorized): ...`
+    pub(crate) fn sentence(&self) -> String {
+        let mut sentence = self.decision.clone();
+        if let Some(reason) = &self.reason {
+            sentence.push_str(&format!(" ({reason})"));
+        }
+        sentence.push_str(": ");
+        let by = self.decided_by.as_ref().map(|by| {
+            let sid = by.sid.as_ref().map(|sid| format!(" ({sid})")).unwrap_or_default();
+            format!("{} statement {}{sid}", by.policy, by.statement)
+        });
+        match (&self.reason, by) {
+            (None, Some(by)) => sentence.push_str(&format!("{by} allows it")),
+            (_, Some(by)) => sentence.push_str(&format!("{}: {by}", self.detail)),
+            (_, None) => sentence.push_str(&self.detail),
+        }
+        sentence
+    }
+
+    pub(super) fn refused(reason: Reason) -> Self {
         Self {
             decision: "refused".to_owned(),
             reason: Some(reason.as_str().to_owned()),
@@ -335,7 +354,7 @@ impl Verdict {
         }
     }
 
-    fn of(authorization: &Authorization<'_>) -> Self {
+    pub(super) fn of(authorization: &Authorization<'_>) -> Self {
         match *authorization {
             Authorization::Allowed(statement) => Self {
                 decision: "allowed".to_owned(),

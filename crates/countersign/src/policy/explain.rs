@@ -4,7 +4,7 @@
 use crate::client;
 use crate::config::DataDir;
 use crate::control::explain::{
-    ContextKey, Explanation, List, PATH, PolicyShown, StatementShown, TestShown, TypeShown, Verdict,
+    ContextKey, Explanation, List, PATH, PolicyShown, StatementShown, TestShown, TypeShown,
 };
 use crate::control::query::Query;
 use anyhow::Context;
@@ -172,13 +172,13 @@ impl Page {
     }
 
     fn head(&mut self, explanation: &Explanation) {
-        let said = sentence(&explanation.verdict);
+        let said = explanation.verdict.sentence();
         let (word, rest) = said.split_once(':').unwrap_or((&said, ""));
         let colour = if explanation.verdict.reason.is_none() { Colour::Green } else { Colour::Red };
         let word = self.coloured(colour, word);
         self.line(&format!("{word}:{rest}"));
         if let Some(otherwise) = &explanation.otherwise {
-            self.line(&format!("with it switched on: {}", sentence(otherwise)));
+            self.line(&format!("with it switched on: {}", otherwise.sentence()));
         }
         self.line("");
         const LABEL: usize = 11;
@@ -328,25 +328,6 @@ impl Page {
         self.words(6, "  login", LABEL, &found);
         self.without_value(LABEL, &test.without_value);
     }
-}
-
-/// `refused (not-authorized): ...`
-fn sentence(verdict: &Verdict) -> String {
-    let mut sentence = verdict.decision.clone();
-    if let Some(reason) = &verdict.reason {
-        sentence.push_str(&format!(" ({reason})"));
-    }
-    sentence.push_str(": ");
-    let by = verdict.decided_by.as_ref().map(|by| {
-        let sid = by.sid.as_ref().map(|sid| format!(" ({sid})")).unwrap_or_default();
-        format!("{} statement {}{sid}", by.policy, by.statement)
-    });
-    match (&verdict.reason, by) {
-        (None, Some(by)) => sentence.push_str(&format!("{by} allows it")),
-        (_, Some(by)) => sentence.push_str(&format!("{}: {by}", verdict.detail)),
-        (_, None) => sentence.push_str(&verdict.detail),
-    }
-    sentence
 }
 
 fn context_values(key: &ContextKey) -> String {
