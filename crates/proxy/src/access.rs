@@ -160,7 +160,8 @@ impl Access {
     /// [`AccessError::Open`] or [`AccessError::UnixTls`].
     pub fn check(&self, listen: &Listen) -> Result<(), AccessError> {
         let demands = self.password.is_some() || self.client_ca.is_some();
-        if !listen.is_local() && !(demands && self.identity.is_some()) {
+        let guarded = demands && self.identity.is_some();
+        if !(listen.is_local() || guarded) {
             return Err(AccessError::Open(listen.to_string()));
         }
         if listen.is_unix() && self.client_ca.is_some() {

@@ -147,9 +147,4 @@ impl ProxyMetrics {
             count.inc();
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn refused_count(&self, reason: Reason) -> u64 {
-        self.refused.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| count.get())
-    }
 }
