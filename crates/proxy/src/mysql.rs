@@ -31,7 +31,7 @@ struct Greeted {
     greeting: Greeting,
 }
 
-/// Takes a connection as far as it goes.
+/// Takes a connection as far as it goes: to a session, or to nothing where it was refused by now.
 pub(crate) async fn start(seat: &mut Seat, socket: Socket) -> Result<Option<Started>, Failure> {
     let mut stream = ClientStream::Plain(socket);
     let shared = seat.shared.clone();
@@ -39,8 +39,9 @@ pub(crate) async fn start(seat: &mut Seat, socket: Socket) -> Result<Option<Star
         Ok(opened) => opened,
         Err(failure) => {
             // In the place of a greeting.
+            seat.refused(&failure);
             tell(&mut stream, &failure, |payload| packet(0, payload), 0).await;
-            return Err(failure);
+            return Ok(None);
         }
     };
     let mut input = BytesMut::new();
@@ -60,8 +61,9 @@ pub(crate) async fn start(seat: &mut Seat, socket: Socket) -> Result<Option<Star
             Ok(Some(Started { client: client_side, server, to_server, to_client }))
         }
         Err(failure) => {
+            seat.refused(&failure);
             tell(&mut stream, &failure, |payload| client.packet(payload), client.sequence).await;
-            Err(failure)
+            Ok(None)
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], AccessError> {
     Ok(bytes)
 }
 
-/// Takes a connection as far as it goes: to a session, or to nothing where it was a request to cancel.
+/// Takes a connection as far as it goes: to a session, or to nothing where it was a request to cancel or was refused by now.
 pub(crate) async fn start(seat: &mut Seat, socket: Socket) -> Result<Option<Started>, Failure> {
     let mut stream = ClientStream::Plain(socket);
     let mut input = BytesMut::new();
@@ -87,8 +87,9 @@ pub(crate) async fn start(seat: &mut Seat, socket: Socket) -> Result<Option<Star
                     error_response(sqlstate(failure.reason), &failure.message, None, failure.hint.as_deref())
                 }
             };
+            seat.refused(&failure);
             farewell(&mut stream, &words).await;
-            Err(failure)
+            Ok(None)
         }
     }
 }

@@ -165,7 +165,7 @@ async fn a_password_is_demanded_where_there_is_one() {
     of.access = Access::read(None, Some(&private(folder.path(), "password", "sesame\n")), None).unwrap();
     let proxy = Proxy::start(of);
     assert!(!with_password(&mut proxy.connect().await, "Sesame").await);
-    assert_eq!(proxy.metric("refused_total", r#"reason="local-password""#), 1.0);
+    proxy.await_metric("refused_total", r#"reason="local-password""#, 1.0).await;
     let tls = ca.server("localhost");
     let mut client = proxy.connect().await;
     let ((_server, ..), admitted) =
@@ -240,5 +240,5 @@ async fn client_certificates_are_demanded_where_that_is_told() {
         server.shutdown().await.unwrap();
         assert_eq!(read_all(&mut client).await, long);
     }
-    assert_eq!(proxy.metric("refused_total", r#"reason="client-tls""#), 4.0);
+    proxy.await_metric("refused_total", r#"reason="client-tls""#, 4.0).await;
 }

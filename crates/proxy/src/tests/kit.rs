@@ -200,7 +200,10 @@ pub(super) async fn read_all(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut bytes = Vec::new();
     match soon(stream.read_to_end(&mut bytes)).await {
         Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+        // A connection that ends without a word is an end as well.
+        Err(error)
+            if [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::UnexpectedEof]
+                .contains(&error.kind()) => {}
         Err(error) => panic!("{error}"),
     }
     bytes

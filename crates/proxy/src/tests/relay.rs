@@ -147,13 +147,20 @@ async fn a_peer_that_does_not_read_stops_the_other() {
     client.write_all(b"hello").await.unwrap();
     assert_eq!(read_exactly(&mut server, 5).await, b"hello");
     let up = fill(&mut client).await;
-    let (came_down, came_up) = tokio::join!(read_exactly(&mut client, down), read_exactly(&mut server, up));
+    let (mut server_reads, mut server_writes) = tokio::io::split(server);
+    // What its TLS has taken and not sent yet must be asked to go.
+    let (came_down, came_up, flushed) = tokio::join!(
+        read_exactly(&mut client, down),
+        read_exactly(&mut server_reads, up),
+        soon(server_writes.flush())
+    );
+    flushed.unwrap();
     let expected = |length: usize| data(64 * 1024, 3).into_iter().cycle().take(length).collect::<Vec<_>>();
     assert_eq!(came_down.len(), down);
     assert_eq!(came_up.len(), up);
     // Writes may have been cut short, and the next began anew: the beginning is what it must be.
     assert_eq!(digest(&came_down[..65536]), digest(&expected(65536)));
-    drop((client, server));
+    drop((client, server_reads, server_writes));
     proxy.await_metric("sessions_open", "proxy", 0.0).await;
 }
 
