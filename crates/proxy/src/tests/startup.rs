@@ -13,7 +13,7 @@ use crate::*;
 async fn a_false_server_is_refused_before_anything_secret_is_sent() {
     let (ca, other) = (Ca::new(), Ca::new());
     for (tls, said) in
-        [(other.server("localhost"), "UnknownIssuer"), (ca.server("other.example.com"), "other.example.com")]
+        [(other.server("localhost"), "invalid peer certificate"), (ca.server("other.example.com"), "other.example.com")]
     {
         let (listener, address) = listener().await;
         let proxy = Proxy::start(settings(&ca, Engine::PostgreSql, address, &Source::default()));
