@@ -557,6 +557,8 @@ mod tests {
         assert!(!error.is_authentication());
         assert_eq!(error.before(), &question(0, b""));
         assert_eq!((error.text().as_ref(), error.severity().as_ref(), error.hint()), ("\u{fffd}", "", None));
+        let loud = refused(server(&[&message(b'E', b"C1\0Ma\x1b[2Jb\n\0\0")]));
+        assert_eq!(loud.text(), "a\u{fffd}[2Jb\n");
         let bare = refused(server(&[&message(b'E', b"\0")]));
         assert!(bare.sqlstate().is_empty() && !bare.is_authentication());
         for odd in [&b""[..], b"M", b"Mx\0", b"Mx\0\0\0", b"\0x"] {
