@@ -67,9 +67,11 @@ enum State {
     Start,
     /// TLS has been asked for.
     Tls,
-    /// The answer to the greeting has been sent.
-    Answered,
-    /// The server asked for the token once more, and has it.
+    /// The answer to the greeting has been sent, with or without the token.
+    Answered {
+        with_token: bool,
+    },
+    /// The server asked for the token, and has it.
     Switched,
     Over,
 }
@@ -130,16 +132,19 @@ impl Login {
         Ok(())
     }
 
+    /// Whether the token may go with the first answer: it is too long for the one byte that counts it otherwise.
+    fn goes_first(&self) -> bool {
+        self.client.capabilities.contains(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA)
+    }
+
     /// The answer to the greeting.
-    fn answer(&mut self) -> Zeroizing<Vec<u8>> {
-        let mut client = self.client.clone();
-        // A token is too long for the one byte that counts it otherwise. The server will then ask for its plugin.
-        let (plugin, proof) = if client.capabilities.contains(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA) {
+    fn answer(&self) -> Zeroizing<Vec<u8>> {
+        let (plugin, proof) = if self.goes_first() {
             (Bytes::from_static(Method::Clear.name().as_bytes()), self.token.clone())
         } else {
             (self.plugin.clone(), Zeroizing::default())
         };
-        client.plugin = Some(plugin);
+        let client = Client { plugin: Some(plugin), ..self.client.clone() };
         Answer { client, proof }.print()
     }
 
@@ -159,15 +164,19 @@ impl Login {
             State::Tls => {
                 let answer = self.answer();
                 self.send(&answer, output);
-                self.state = State::Answered;
+                self.state = State::Answered { with_token: self.goes_first() };
             }
-            State::Answered | State::Switched => {}
+            State::Answered { .. } | State::Switched => {}
         }
         while let Some(payload) = take_packet(input, self.sequence)? {
             self.sequence = self.sequence.wrapping_add(1);
             let payload = payload.keep();
             let mut fields = Fields::new(&payload, "server's request for another plugin");
             match fields.u8().map_err(|_| ProtocolError::Malformed("server's verdict"))? {
+                // An account without a password takes an empty answer, but then it is not the account that was meant.
+                OK if self.state == (State::Answered { with_token: false }) => {
+                    return Err(ProtocolError::Unexpected(OK).into());
+                }
                 OK => {
                     check_ok(&payload)?;
                     return Ok(Next::Done(Session { ok: payload }));
