@@ -13,6 +13,7 @@ mod driver;
 pub mod installed;
 mod mysql;
 mod program;
+mod proxy;
 pub mod refusal;
 mod server;
 mod session;
@@ -25,6 +26,7 @@ pub use self::{
     installed::{Flavor, documented},
     mysql::{Driver, Login},
     program::{Output, countersign, run, run_with},
+    proxy::{Proxy, Suite},
     server::{Database, Server, free_port},
     session::OpenSession,
     token::{Key, Token, now},

@@ -12,6 +12,7 @@ mod logging;
 mod manual;
 mod pam;
 mod policy;
+mod proxy;
 mod serve;
 mod status;
 mod target;
@@ -55,6 +56,8 @@ enum Command {
     Token(token::Arguments),
     /// Opens psql, mysql or mariadb on a database with a token and verified TLS
     Connect(connect::Arguments),
+    /// Lets applications connect without a password, and logs in to the database with a token for each connection
+    Proxy(proxy::Arguments),
     /// Checks, writes and explains IAM policies
     Policy(policy::Arguments),
     /// Prints what completes commands and flags in a shell
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Pam(arguments) => pam::run(&arguments),
+        Command::Proxy(arguments) => proxy::run(arguments),
         Command::Token(arguments) => match token::run(arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),

@@ -9,6 +9,7 @@
 //! refuses the rest.
 
 pub mod mysql;
+pub mod postgres;
 
 use bytes::BytesMut;
 
