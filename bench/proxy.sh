@@ -101,6 +101,18 @@ report() {
     done
 }
 
+# parameter_group ENGINE: with room for every client, for the version that is served unless another is asked for.
+parameter_group() {
+    local family most=300
+    [ "$1" != mariadb ] || most=10100
+    family=$(aws rds describe-db-engine-versions --engine "$1" --default-only --query 'DBEngineVersions[0].DBParameterGroupFamily' \
+        --output text)
+    aws rds create-db-parameter-group --db-parameter-group-name "bench-$1" --db-parameter-group-family "$family" \
+        --description bench >/dev/null
+    aws rds modify-db-parameter-group --db-parameter-group-name "bench-$1" --parameters \
+        "ParameterName=max_connections,ParameterValue=$most,ApplyMethod=pending-reboot" >/dev/null
+}
+
 # --- PostgreSQL
 
 # settings PATH: environment of libpq for the path.
@@ -159,7 +171,8 @@ INI
 }
 
 measure_postgres() {
-    create postgres postgres
+    parameter_group postgres
+    create postgres postgres postgres DBParameterGroupName=bench-postgres
     host=$(describe postgres Endpoint.Address) port=$(describe postgres Endpoint.Port)
     PGPASSWORD=Master-pass-1 PGSSLMODE=verify-full PGSSLROOTCERT=$folder/bundle.pem psql --quiet --no-psqlrc --host "$host" \
         --port "$port" --username postgres --dbname postgres --set ON_ERROR_STOP=1 <<'SQL'
@@ -233,11 +246,8 @@ sysbench_tps() {
 }
 
 measure_mariadb() {
-    aws rds create-db-parameter-group --db-parameter-group-name bench --db-parameter-group-family "mariadb$(mariadb_series)" \
-        --description bench >/dev/null
-    aws rds modify-db-parameter-group --db-parameter-group-name bench --parameters \
-        ParameterName=max_connections,ParameterValue=10100,ApplyMethod=immediate >/dev/null
-    create mariadb mariadb admin DBParameterGroupName=bench
+    parameter_group mariadb
+    create mariadb mariadb admin DBParameterGroupName=bench-mariadb
     host=$(describe mariadb Endpoint.Address) port=$(describe mariadb Endpoint.Port)
     MYSQL_PWD=Master-pass-1 mariadb --no-defaults --ssl-verify-server-cert --protocol=TCP --host="$host" --port="$port" \
         --ssl-ca="$folder/bundle.pem" --user=admin -e "
@@ -268,12 +278,6 @@ measure_mariadb() {
     idle_connections mysql "$idle" bench
     stop_proxy
     aws rds delete-db-instance --db-instance-identifier mariadb --skip-final-snapshot >/dev/null
-}
-
-# The series of MariaDB that is served: the newest.
-mariadb_series() {
-    aws rds describe-db-engine-versions --engine mariadb --query 'DBEngineVersions[-1].EngineVersion' --output text |
-        sed -E 's/^([0-9]+\.[0-9]+).*/\1/'
 }
 
 # shellcheck disable=SC2048,SC2086 # a list of words

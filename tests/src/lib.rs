@@ -14,6 +14,7 @@ pub mod installed;
 mod mysql;
 pub mod pretender;
 mod program;
+mod proxy;
 pub mod refusal;
 mod server;
 mod session;
@@ -26,6 +27,7 @@ pub use self::{
     installed::{Flavor, documented},
     mysql::{Driver, Login},
     program::{Output, countersign, run, run_with},
+    proxy::{Proxy, Suite},
     server::{Database, Server, free_port},
     session::OpenSession,
     token::{Key, Token, now},

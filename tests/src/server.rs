@@ -205,7 +205,7 @@ impl Server {
 
 /// Commands.
 impl Server {
-    fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = isolated(program, &self.work_dir());
         command.current_dir(self.work_dir()).envs(&self.environment);
         if self.programs().exists() {

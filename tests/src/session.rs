@@ -19,6 +19,13 @@ impl OpenSession {
         Self::start(psql, "select pg_backend_pid()")
     }
 
+    /// A session of `psql` without a password; `conninfo` as libpq takes it.
+    pub fn psql_through(server: &crate::Server, conninfo: &str) -> Self {
+        let mut psql = server.command("psql");
+        psql.arg(conninfo);
+        Self::psql(psql)
+    }
+
     pub(crate) fn mysql(mut mysql: Command) -> Self {
         // It would keep its output to itself until there is much of it.
         mysql.arg("--unbuffered");

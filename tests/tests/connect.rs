@@ -390,7 +390,7 @@ fn mysql_and_mariadb_log_in_whatever_the_users_own_files_say() {
         server.as_mysql_master(&db, "create database `a b'c#d`");
         fs::write(
             server.work_dir().join(".my.cnf"),
-            "[client]\npassword=wrong\nuser=nobody\nhost=192.0.2.1\nport=1\nprotocol=socket\nskip-ssl\n\
+            "[client]\npassword=wrong\nuser=nobody\nhost=192.0.2.1\nport=1\nprotocol=socket\nskip-ssl\nssl-ca=/absent\nssl-capath=/absent\n\
              [mysql]\npassword=wrong\nskip-column-names\nbatch\n[mariadb-client]\nskip-ssl-verify-server-cert\n",
         )
         .unwrap();

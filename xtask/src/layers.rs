@@ -14,6 +14,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("countersign-engine", 4),
     ("countersign-doors", 4),
     ("countersign-doctor", 4),
+    ("countersign-proxy", 4),
     ("countersign-store", 3),
     ("countersign-client", 3),
     ("countersign-iam", 2),

@@ -130,6 +130,12 @@ impl Chain {
         Self { profile: profile.map(str::to_owned), provider, held: Mutex::new(None) }
     }
 
+    /// With one source of the caller's.
+    pub fn from_provider(provider: impl ProvideCredentials + 'static) -> Self {
+        let provider = Some(SharedCredentialsProvider::new(provider));
+        Self { profile: None, provider, held: Mutex::new(None) }
+    }
+
     /// Credentials that are good for a while yet: those at hand, or new ones. Whoever asks meanwhile waits for the same.
     ///
     /// # Errors
@@ -215,14 +221,6 @@ pub async fn configured_region(profile: Option<&str>) -> Result<Option<Region>, 
 mod tests {
     use super::*;
 
-    fn chain_with(provider: impl ProvideCredentials + 'static) -> Chain {
-        Chain {
-            profile: None,
-            provider: Some(SharedCredentialsProvider::new(provider)),
-            held: Mutex::new(None),
-        }
-    }
-
     /// Hands out a new key at each question, with an end `lifetime` after the time that the test is at.
     #[derive(Debug)]
     struct Source {
@@ -272,7 +270,7 @@ mod tests {
     #[tokio::test]
     async fn credentials_are_kept_while_they_have_a_margin() {
         let source = Source::new(Some(3600));
-        let chain = chain_with(Asked(source.clone()));
+        let chain = Chain::from_provider(Asked(source.clone()));
         let first = chain.credentials(source.at(0)).await.unwrap();
         assert_eq!(chain.credentials(source.at(3299)).await.unwrap().access_key_id(), "ASIA0");
         assert_eq!(chain.credentials(source.at(3300)).await.unwrap().access_key_id(), "ASIA1");
@@ -282,7 +280,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_brings_new_ones_once() {
         let source = Source::new(None);
-        let chain = chain_with(Asked(source.clone()));
+        let chain = Chain::from_provider(Asked(source.clone()));
         let refused = chain.credentials(source.at(0)).await.unwrap();
         assert_eq!(chain.after(&refused, source.at(1)).await.unwrap().access_key_id(), "ASIA1");
         assert_eq!(
@@ -295,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn those_without_an_end_are_looked_for_again() {
         let source = Source::new(None);
-        let chain = chain_with(Asked(source.clone()));
+        let chain = Chain::from_provider(Asked(source.clone()));
         chain.credentials(source.at(1000)).await.unwrap();
         assert_eq!(chain.credentials(source.at(1899)).await.unwrap().access_key_id(), "ASIA0");
         assert_eq!(chain.credentials(source.at(1900)).await.unwrap().access_key_id(), "ASIA1");
@@ -305,7 +303,7 @@ mod tests {
     #[tokio::test]
     async fn a_source_that_is_away_is_bridged_until_their_end() {
         let source = Source::new(Some(3600));
-        let chain = chain_with(Asked(source.clone()));
+        let chain = Chain::from_provider(Asked(source.clone()));
         chain.credentials(source.at(0)).await.unwrap();
         source.fails.store(true, std::sync::atomic::Ordering::SeqCst);
         assert_eq!(chain.credentials(source.at(3599)).await.unwrap().access_key_id(), "ASIA0");
@@ -317,7 +315,7 @@ mod tests {
     #[tokio::test]
     async fn expired_ones_are_not_handed_out() {
         let source = Source::new(Some(0));
-        let chain = chain_with(Asked(source.clone()));
+        let chain = Chain::from_provider(Asked(source.clone()));
         assert!(matches!(chain.credentials(source.at(10)).await, Err(CredentialsError::Expired)));
     }
 }

@@ -122,6 +122,16 @@ async fn ask(
     tokio::time::timeout(PATIENCE, answer).await.context("the server does not answer")?
 }
 
+/// Whether a proxy's `--metrics-listen` answers that it is ready.
+pub(crate) fn check_health(address: std::net::SocketAddr) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
+        let stream = TcpStream::connect(address).await.with_context(|| {
+            format!("cannot reach {address}: is `countersign proxy --metrics-listen` running?")
+        })?;
+        ask(TokioIo::new(stream), &address.to_string(), Method::GET, "/health", Bytes::new()).await.map(drop)
+    })
+}
+
 /// For a command that waits for something.
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)

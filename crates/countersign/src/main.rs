@@ -13,6 +13,7 @@ mod logging;
 mod manual;
 mod pam;
 mod policy;
+mod proxy;
 mod serve;
 mod status;
 mod target;
@@ -58,6 +59,8 @@ enum Command {
     Connect(connect::Arguments),
     /// Finds out why a login with a token fails, and says what mends it
     Doctor(doctor::Arguments),
+    /// Lets applications connect without a password, and logs in to the database with a token for each connection
+    Proxy(proxy::Arguments),
     /// Checks, writes and explains IAM policies
     Policy(policy::Arguments),
     /// Prints what completes commands and flags in a shell
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Pam(arguments) => pam::run(&arguments),
+        Command::Proxy(arguments) => proxy::run(arguments),
         Command::Token(arguments) => match token::run(arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),

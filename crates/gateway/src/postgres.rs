@@ -47,3 +47,6 @@ pub use self::message::Malformed;
 pub use self::report::{ServerError, error_response};
 pub use self::scram::{ScramError, Verifier};
 pub use self::startup::{CancelKey, NulByte, Startup, StartupError};
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,11 @@ impl Private {
         self.0.close().with_context(|| format!("cannot remove `{}`, which has a token in it", path.display()))
     }
 
+    /// The folder itself.
+    pub(super) fn root(&self) -> &Path {
+        self.0.path()
+    }
+
     /// Where a file of this name is, or would be.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)

@@ -4,6 +4,7 @@
 use super::folder::Private;
 use super::{Session, version};
 use anyhow::ensure;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use zeroize::Zeroizing;
@@ -52,10 +53,12 @@ pub(super) fn command(program: &Path, session: &Session<'_>, folder: &Private) -
     let switches = make.map(Make::switches).unwrap_or_default();
 
     let content = option_file(&own_files(), session.token)?;
-    let mut file = std::ffi::OsString::from("--defaults-file=");
+    let mut file = OsString::from("--defaults-file=");
     file.push(folder.put(OPTION_FILE, &content)?);
-    let mut authorities = std::ffi::OsString::from("--ssl-ca=");
+    let mut authorities = OsString::from("--ssl-ca=");
     authorities.push(session.authorities);
+    let mut no_more = OsString::from("--ssl-capath=");
+    no_more.push(folder.root());
     let mut command = Command::new(program);
     command
         // The clients want it first.
@@ -67,6 +70,8 @@ pub(super) fn command(program: &Path, session: &Session<'_>, folder: &Private) -
         .arg("--protocol=TCP")
         .args(switches)
         .arg(authorities)
+        // A folder of authorities in the user's own files would vouch for the server besides: this one has none.
+        .arg(no_more)
         // `~/.mylogin.cnf` is read besides, and its password would win.
         .env("MYSQL_TEST_LOGIN_FILE", folder.path("none"))
         .env_remove("MYSQL_PWD")

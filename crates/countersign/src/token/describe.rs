@@ -28,7 +28,7 @@ pub(super) struct Description {
 const LIMITS: [(usize, &str); 4] = [
     (
         79,
-        "the password prompt of `mysql` takes 79 bytes: give the token in an option file or with --password=",
+        "the password prompt of `mysql` takes 79 bytes: give the token in an option file, or use `countersign connect`",
     ),
     (995, "PostgreSQL 13 takes a password of 995 bytes, later ones of 65,530"),
     (2047, "pgbouncer before 1.19 cuts a password at 2,047 bytes"),

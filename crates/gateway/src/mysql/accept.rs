@@ -268,7 +268,10 @@ impl Accept {
         } else if named == Method::Clear.name().as_bytes() && clear_will_do && !proof.is_empty() {
             Method::Clear
         } else {
-            let other = if named == Method::Native.name().as_bytes() { Method::Native } else { self.method };
+            // Its own, where it is one that is known here: MySQL's client since 9 has no other than the newer one.
+            let known = [Method::Native, Method::CachingSha2];
+            let own = known.into_iter().find(|known| named == known.name().as_bytes());
+            let other = own.unwrap_or(self.method);
             let mut request = vec![AUTH_SWITCH];
             request.put_slice(other.name().as_bytes());
             request.put_u8(0);

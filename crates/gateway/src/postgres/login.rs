@@ -18,6 +18,7 @@ const MAX_OPENING: usize = 256 * 1024;
 const MAX_MESSAGES: usize = 1024;
 
 /// A login that succeeded.
+#[derive(PartialEq, Eq)]
 pub struct Session {
     /// Every message for the client, as it came: `NegotiateProtocolVersion`, `AuthenticationOk`, parameters, the key to cancel with,
     /// notices, `ReadyForQuery`. The question for the token is not among them.
@@ -373,5 +374,276 @@ impl Conversation for Cancel {
             self.state = State::Over;
         }
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{End, Run, message, opening, packet, run, startup_packet};
+    use super::*;
+
+    const TOKEN: &str = "db:5432/?Action=connect&X-Amz-Signature=00";
+    const SSL: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
+
+    fn login() -> Login {
+        Login::new(Startup::new("alice", Some("app")).unwrap(), Zeroizing::new(TOKEN.to_owned()))
+    }
+
+    /// A server that goes on in TLS with `messages`.
+    fn server(messages: &[&[u8]]) -> Run<Session, LoginError> {
+        run(login(), &[b"S", &messages.concat()], |left| left)
+    }
+
+    fn question(request: u32, rest: &[u8]) -> Vec<u8> {
+        message(b'R', &[&request.to_be_bytes(), rest].concat())
+    }
+
+    fn failed(run: Run<Session, LoginError>) -> LoginError {
+        // Nothing but the request, the start-up and the token, whatever the server says.
+        assert_eq!(run.output[0], SSL);
+        match run.end {
+            End::Failed(error) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// That it failed, and that the server has not seen the token.
+    fn failed_without_token(run: Run<Session, LoginError>) -> LoginError {
+        if let Some(sent) = run.output.get(1) {
+            assert_eq!(sent, &startup_packet(&[("user", "alice"), ("database", "app")]));
+        }
+        failed(run)
+    }
+
+    fn refused(run: Run<Session, LoginError>) -> ServerError {
+        match failed(run) {
+            LoginError::Refused(error) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_asked_for() {
+        let run = server(&[&question(3, b""), &opening(), b"next"]);
+        assert_eq!(run.output[0], SSL);
+        let startup = startup_packet(&[("user", "alice"), ("database", "app")]);
+        let password = message(b'p', &[TOKEN.as_bytes(), b"\0"].concat());
+        assert_eq!(run.output[1], [startup, password].concat());
+        assert_eq!(run.left, b"next");
+        let End::Done(session) = run.end else { panic!("{:?}", run.end) };
+        // The question is not among it.
+        assert_eq!(session.opening, opening());
+        assert_eq!(session.key, CancelKey::new(4, b"hush"));
+        assert_eq!(session.parameter("server_version"), Some(&b"17.2"[..]));
+        assert_eq!(session.parameter("TimeZone"), Some(&b"UTC"[..]));
+        assert_eq!(session.parameter("server"), None);
+        assert!(!format!("{session:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_server_that_asks_for_nothing() {
+        let run = server(&[&opening()]);
+        assert_eq!(run.output[1], startup_packet(&[("user", "alice"), ("database", "app")]));
+        assert!(matches!(run.end, End::Done(_)));
+    }
+
+    #[test]
+    fn what_is_for_the_client_is_kept_in_order() {
+        let negotiate = message(b'v', b"\0\0\0\x02\0\0\0\x01_pq_.x\0");
+        let notice = message(b'N', b"SNOTICE\0Mhello\0\0");
+        let key = message(b'K', &[&9_u32.to_be_bytes()[..], &[1; 32]].concat());
+        let messages = [
+            &negotiate[..],
+            &notice,
+            &question(3, b""),
+            &notice,
+            &question(0, b""),
+            &key,
+            &message(b'S', b"a\x001\0"),
+            &notice,
+            &message(b'S', b"a\x002\0"),
+            &message(b'Z', b"I"),
+        ];
+        let End::Done(session) = server(&messages).end else { panic!("refused") };
+        let mut kept = messages.to_vec();
+        kept.remove(2);
+        assert_eq!(session.opening, kept.concat());
+        assert_eq!(session.key, CancelKey::new(9, &[1; 32]));
+        assert_eq!(session.parameter("a"), Some(&b"2"[..]));
+    }
+
+    #[test]
+    fn no_token_without_tls() {
+        let plain = |bytes: &[u8]| failed_without_token(run(login(), &[bytes], |left| left));
+        assert_eq!(plain(b"N"), LoginError::NoTls);
+        assert_eq!(plain(&[b"N", &question(3, b"")[..]].concat()), LoginError::NoTls);
+        // What a man in the middle puts behind the consent.
+        assert_eq!(plain(&[b"S", &question(3, b"")[..]].concat()), LoginError::EarlyBytes);
+        let lie = message(b'E', b"SFATAL\0Mrun this\0\0");
+        let error = plain(&lie);
+        assert_eq!(error, LoginError::ErrorBeforeTls);
+        assert!(!error.to_string().contains("run this"));
+        assert_eq!(plain(b"HTTP/1.1 400"), LoginError::NotPostgres(b'H'));
+        assert_eq!(plain(&question(3, b"")), LoginError::NotPostgres(b'R'));
+    }
+
+    #[test]
+    fn no_token_for_another_question() {
+        for (request, rest, method) in [
+            (2, &b""[..], "Kerberos V5"),
+            (5, b"salt", "MD5"),
+            (7, b"", "GSSAPI"),
+            (9, b"", "SSPI"),
+            (10, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0", "SCRAM-SHA-256"),
+            (10, b"OAUTHBEARER\0\0", "OAUTHBEARER"),
+            (10, b"X\0\0", "SASL"),
+            (10, b"", "SASL"),
+            (11, b"r=", "an unknown proof"),
+            (99, b"", "an unknown proof"),
+        ] {
+            let error = failed_without_token(server(&[&question(request, rest)]));
+            assert_eq!(error, LoginError::OtherPassword(method));
+            assert!(error.to_string().contains(method) && error.to_string().contains("rds_iam"));
+        }
+        for odd in [question(3, b"x"), question(0, b"x"), message(b'R', b"\0\0\0")] {
+            assert_eq!(failed_without_token(server(&[&odd])), Malformed::Layout(b'R').into());
+        }
+    }
+
+    #[test]
+    fn a_token_is_sent_once() {
+        for again in [question(3, b""), question(5, b"salt"), question(10, b"SCRAM-SHA-256\0\0")] {
+            let run = server(&[&question(3, b""), &again]);
+            let sent = run.output[1].windows(TOKEN.len()).filter(|bytes| *bytes == TOKEN.as_bytes()).count();
+            assert_eq!(sent, 1);
+            assert_eq!(failed(run), ProtocolError::AskedAgain.into());
+        }
+        // And not in a session that has begun.
+        let run = server(&[&question(0, b""), &question(3, b"")]);
+        assert_eq!(failed_without_token(run), ProtocolError::Unexpected(b'R').into());
+    }
+
+    #[test]
+    fn a_token_that_would_be_cut() {
+        let login = Login::new(Startup::new("alice", None).unwrap(), Zeroizing::new("a\0b".to_owned()));
+        let run = run(login, &[b"S", &question(3, b"")], |left| left);
+        assert_eq!(run.output[1], startup_packet(&[("user", "alice")]));
+        assert_eq!(failed(run), LoginError::Token);
+    }
+
+    #[test]
+    fn a_refused_login() {
+        let said = message(b'E', b"SFATAAL\0VFATAL\0C28000\0MPAM authentication failed\0Dwhy\0Hdo\0\0");
+        let notice = message(b'N', b"SNOTICE\0\0");
+        let error = refused(server(&[&question(3, b""), &notice, &said]));
+        assert_eq!(error.message(), &said);
+        assert_eq!(error.before(), &notice);
+        assert_eq!(error.severity(), "FATAL");
+        assert_eq!(error.sqlstate(), "28000");
+        assert_eq!(error.text(), "PAM authentication failed");
+        assert_eq!(error.detail().as_deref(), Some("why"));
+        assert_eq!(error.hint().as_deref(), Some("do"));
+        assert!(error.is_authentication());
+        assert_eq!(error.to_string(), "PAM authentication failed (28000)");
+    }
+
+    #[test]
+    fn refused_for_other_reasons() {
+        let full = message(b'E', b"SFATAL\0C53300\0Mtoo many\0\0");
+        assert!(!refused(server(&[&full])).is_authentication());
+        // After the login, whatever its class.
+        let said = message(b'E', b"C28000\0M\xff\0\0");
+        let error = refused(server(&[&question(0, b""), &said]));
+        assert!(!error.is_authentication());
+        assert_eq!(error.before(), &question(0, b""));
+        assert_eq!((error.text().as_ref(), error.severity().as_ref(), error.hint()), ("\u{fffd}", "", None));
+        let loud = refused(server(&[&message(b'E', b"C1\0Ma\x1b[2Jb\n\0\0")]));
+        assert_eq!(loud.text(), "a\u{fffd}[2Jb\n");
+        let bare = refused(server(&[&message(b'E', b"\0")]));
+        assert!(bare.sqlstate().is_empty() && !bare.is_authentication());
+        for odd in [&b""[..], b"M", b"Mx\0", b"Mx\0\0\0", b"\0x"] {
+            assert_eq!(failed(server(&[&message(b'E', odd)])), Malformed::Layout(b'E').into());
+        }
+    }
+
+    #[test]
+    fn messages_out_of_turn() {
+        for kind in [b'S', b'K', b'Z', b'T', b'D', b'1', 0] {
+            let run = server(&[&message(kind, b"")]);
+            assert_eq!(failed_without_token(run), ProtocolError::Unexpected(kind).into());
+        }
+        for kind in [b'v', b'T', b'D', b'A', b'G'] {
+            let run = server(&[&question(0, b""), &message(kind, &[0; 8])]);
+            assert_eq!(failed(run), ProtocolError::Unexpected(kind).into());
+        }
+        let key = message(b'K', &[0; 8]);
+        let run = server(&[&question(0, b""), &key, &key]);
+        assert_eq!(failed(run), ProtocolError::Unexpected(b'K').into());
+    }
+
+    #[test]
+    fn messages_of_another_layout() {
+        assert_eq!(failed(server(&[&message(b'v', &[0; 7])])), Malformed::Layout(b'v').into());
+        for (kind, body) in [
+            (b'S', &b""[..]),
+            (b'S', b"a\0"),
+            (b'S', b"a\0b"),
+            (b'S', b"a\0b\0c"),
+            (b'K', &[0; 7]),
+            (b'K', &[0; 261]),
+            (b'Z', b""),
+            (b'Z', b"II"),
+        ] {
+            let run = server(&[&question(0, b""), &message(kind, body)]);
+            assert_eq!(failed(run), Malformed::Layout(kind).into());
+        }
+    }
+
+    #[test]
+    fn no_more_than_is_due() {
+        for length in [0, 3, 65537, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
+            let run = server(&[&[b"R", &length.to_be_bytes()[..]].concat()]);
+            assert_eq!(failed(run), Malformed::Length(length).into());
+        }
+        let long = message(b'N', &[b'x'; 65532]);
+        assert_eq!(server(&[&long[..]; 3]).end, End::Waits);
+        assert_eq!(failed(server(&[&long[..]; 4])), ProtocolError::TooMuch.into());
+        let short = message(b'N', b"\0");
+        assert_eq!(server(&[&short[..]; 1024]).end, End::Waits);
+        assert_eq!(failed(server(&[&short[..]; 1025])), ProtocolError::TooMuch.into());
+    }
+
+    #[test]
+    fn what_is_over_stays_over() {
+        let mut login = login();
+        let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
+        assert_eq!(login.advance(&mut input, &mut output), Ok(Next::Read));
+        input.put_u8(b'N');
+        assert_eq!(login.advance(&mut input, &mut output), Err(LoginError::NoTls));
+        input.clear();
+        input.put_u8(b'S');
+        assert_eq!(login.advance(&mut input, &mut output), Err(LoginError::Over));
+        assert_eq!(output, SSL);
+        assert!(!format!("{login:?}").contains("Signature"));
+    }
+
+    #[test]
+    fn cancelling() {
+        let cancel = || Cancel::new(CancelKey::new(9, b"hush").unwrap());
+        let done = run(cancel(), &[b"S", b""], |left| left);
+        assert_eq!(done.end, End::Done(()));
+        assert_eq!(done.output, [SSL.to_vec(), packet(1234 << 16 | 5678, b"\0\0\0\x09hush")]);
+        // The key does not go out without TLS either.
+        for (plain, error) in [
+            (&b"N"[..], LoginError::NoTls),
+            (b"Sx", LoginError::EarlyBytes),
+            (b"E", LoginError::ErrorBeforeTls),
+            (b"\x15", LoginError::NotPostgres(0x15)),
+        ] {
+            let run = run(cancel(), &[plain, b""], |left| left);
+            assert_eq!(run.end, End::Failed(error));
+            assert_eq!(run.output, [SSL]);
+        }
+        assert!(!format!("{:?}", cancel()).contains("hush"));
     }
 }

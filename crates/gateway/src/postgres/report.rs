@@ -8,6 +8,9 @@ use bytes::{Bytes, BytesMut};
 use super::message::{Malformed, Message, put, split_string};
 
 /// What a server said when it refused.
+///
+/// The message is kept as it came. What is read of it is for people: of any encoding, and without control characters but
+/// for line ends and tabs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerError {
     message: Bytes,
@@ -87,11 +90,17 @@ impl ServerError {
             let (field, after) = split_string(rest)?;
             let (&kind, value) = field.split_first()?;
             if kind == code {
-                return Some(String::from_utf8_lossy(value));
+                return Some(printable(String::from_utf8_lossy(value)));
             }
             rest = after;
         }
     }
+}
+
+/// Without what a terminal would obey.
+fn printable(text: Cow<'_, str>) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if text.contains(obeyed) { text.replace(obeyed, "\u{fffd}").into() } else { text }
 }
 
 impl fmt::Debug for ServerError {

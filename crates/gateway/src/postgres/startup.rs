@@ -274,3 +274,101 @@ impl From<StartupError> for FirstError {
 pub(super) fn put_ssl_request(output: &mut BytesMut) {
     put(output, None, &[&SSL_REQUEST.to_be_bytes()]);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::startup_packet;
+    use super::*;
+
+    fn parse(parameters: &[(&str, &str)]) -> Startup {
+        let packet = startup_packet(parameters);
+        match take_first(&mut BytesMut::from(&packet[..])) {
+            Ok(Some(First::Startup(startup))) => startup,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn printed(startup: &Startup) -> BytesMut {
+        let mut output = BytesMut::new();
+        startup.put(&mut output);
+        output
+    }
+
+    #[test]
+    fn the_last_of_a_name_counts_and_all_of_it_are_replaced() {
+        let startup = parse(&[("user", "a"), ("x", "1"), ("user", "b"), ("database", "")]);
+        assert_eq!(startup.user(), b"b");
+        assert_eq!(startup.database(), None);
+        let startup = startup.with_user("c").unwrap().with_database("d").unwrap();
+        assert_eq!(printed(&startup), startup_packet(&[("user", "c"), ("x", "1"), ("database", "d")])[..]);
+    }
+
+    #[test]
+    fn one_of_our_own() {
+        let startup = Startup::new("alice", None).unwrap();
+        assert_eq!(printed(&startup), startup_packet(&[("user", "alice")])[..]);
+        let startup = Startup::new("alice", Some("app")).unwrap();
+        assert_eq!(printed(&startup), startup_packet(&[("user", "alice"), ("database", "app")])[..]);
+        assert_eq!(startup.version(), (3, 0));
+    }
+
+    #[test]
+    fn no_parameter_is_smuggled_in() {
+        assert_eq!(Startup::new("a\0database\0b", None), Err(NulByte));
+        assert_eq!(Startup::new("a", Some("b\0")), Err(NulByte));
+        let startup = Startup::new("a", None).unwrap();
+        assert_eq!(startup.clone().with_parameter("", "x"), Err(NulByte));
+        assert_eq!(startup.with_parameter("x\0", "x"), Err(NulByte));
+    }
+
+    #[test]
+    fn replication() {
+        for off in ["f", "false", "FALSE", "n", "no", "of", "off", "0"] {
+            assert!(!parse(&[("user", "a"), ("replication", off)]).is_replication(), "{off}");
+        }
+        // An unclear one counts: the server's reading may differ.
+        for on in ["database", "t", "true", "on", "yes", "1", "", "o", "falsey", "00", " off"] {
+            assert!(parse(&[("user", "a"), ("replication", on)]).is_replication(), "{on}");
+        }
+        assert!(parse(&[("user", "a"), ("replication", "off"), ("replication", "on")]).is_replication());
+        assert!(!parse(&[("user", "a")]).is_replication());
+    }
+
+    #[test]
+    fn keys() {
+        assert_eq!(CancelKey::new(1, &[0; 3]), None);
+        assert_eq!(CancelKey::new(1, &[0; 257]), None);
+        let key = CancelKey::new(1, b"hush").unwrap();
+        assert_eq!(format!("{key:?}"), "CancelKey { pid: 1, .. }");
+        let mut output = BytesMut::new();
+        key.put_request(&mut output);
+        assert_eq!(output, &b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01hush"[..]);
+    }
+
+    proptest! {
+        #[test]
+        fn prints_as_it_was_read(
+            minor: u16,
+            parameters in proptest::collection::vec(("[^\0]{1,9}", "[^\0]{0,20}"), 0..9),
+            user in "[^\0]{1,9}",
+        ) {
+            let mut all: Vec<_> = parameters.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            all.push(("user", &user));
+            let mut packet = startup_packet(&all);
+            packet[6..8].copy_from_slice(&minor.to_be_bytes());
+            let mut input = BytesMut::from(&packet[..]);
+            let Ok(Some(First::Startup(startup))) = take_first(&mut input) else {
+                return Err(TestCaseError::fail("not a start-up"));
+            };
+            prop_assert!(input.is_empty());
+            prop_assert_eq!(startup.user(), user.as_bytes());
+            prop_assert_eq!(printed(&startup), &packet[..]);
+            for cut in 0..packet.len() {
+                let taken = take_first(&mut BytesMut::from(&packet[..cut]));
+                prop_assert!(matches!(taken, Ok(None)));
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `countersign proxy` in front of real MySQL and MariaDB servers: clients and drivers that have no password and no switch for
+//! clear text.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use countersign_tests::{Database, Flavor, Key, Output, Proxy, Server, Suite};
+
+#[test]
+fn mysql() {
+    clients(Flavor::MySql);
+}
+
+#[test]
+fn mariadb() {
+    clients(Flavor::MariaDb);
+}
+
+#[test]
+fn recent_mariadb() {
+    clients(Flavor::RecentMariaDb);
+}
+
+/// A client's line, with no password in it.
+fn client(server: &Server, proxy: &Proxy, name: &str, user: &str, rest: &str) -> Output {
+    let plain = if name == "mariadb" { "--skip-ssl" } else { "" };
+    server.shell(&format!(
+        "{name} --no-defaults --protocol=TCP --host=127.0.0.1 --port={} --user={user} {plain} --batch --skip-column-names {rest}",
+        proxy.port
+    ))
+}
+
+fn clients(flavor: Flavor) {
+    let server = Server::for_mysql(flavor, &[]);
+    let db = server.create_mysql_instance("mydb", flavor, &["--enable-iam-database-authentication"]);
+    server.as_mysql_master(
+        &db,
+        "CREATE USER app IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'; ALTER USER app REQUIRE SSL; CREATE DATABASE shop; \
+         GRANT ALL ON shop.* TO app; CREATE USER plain IDENTIFIED BY 'Other-pass-1'",
+    );
+    let key = server.create_user("jane", Some(&db.policy("Allow", "app")));
+    let socket = server.work_dir().join("mysql.sock");
+    let arguments = ["--listen", socket.to_str().unwrap(), "--log", "debug"];
+    let proxy = server.proxy(&db, &key, &arguments);
+
+    for name in ["mysql", "mariadb"] {
+        let sql = "-e \"select current_user(); show status like 'Ssl_version'\" shop";
+        let shown = client(&server, &proxy, name, "app", sql).succeed();
+        assert!(shown.starts_with("app@%") && shown.contains("TLSv1"), "{name}: {shown}");
+        let line = format!(
+            "{name} --no-defaults --socket={} --user=app -BNe 'select current_user()'",
+            socket.display()
+        );
+        assert_eq!(server.shell(&line).succeed(), "app@%", "{name}");
+    }
+
+    // A large result, and an interrupt, which has the client kill its query over a second connection.
+    let large = client(&server, &proxy, "mysql", "app", "-e \"select repeat('x', 10000000)\"").succeed();
+    assert!(large.len() == 10_000_000 && large.bytes().all(|b| b == b'x'), "{}", large.len());
+    let interrupted = server.shell(&format!(
+        "timeout -s INT 2 mysql --no-defaults --protocol=TCP --host=127.0.0.1 --port={} --user=app -e 'select sleep(600)'",
+        proxy.port
+    ));
+    assert!(interrupted.took < Duration::from_secs(60), "{interrupted}");
+
+    // Refusals: who is nobody's, who logs in by a password, a database that is not there.
+    for user in ["nobody", "plain"] {
+        let said = client(&server, &proxy, "mysql", user, "-e 'select 1'").fail();
+        assert!(said.contains("AWSAuthenticationPlugin") || said.contains("Access denied"), "{user}: {said}");
+    }
+    let said = client(&server, &proxy, "mysql", "app", "-e 'select 1' absent").fail();
+    assert!(said.contains("absent"), "{said}");
+
+    for suite in Suite::MYSQL {
+        if suite == Suite::JdbcMariaDb && flavor == Flavor::MySql {
+            // Its timeouts end a query in the way of MariaDB, at which MySQL's `sleep` reports no error.
+            continue;
+        }
+        let said = suite.run(&server, proxy.port, "app", "shop").succeed();
+        assert!(said.contains("checks"), "{suite:?}: {said}");
+    }
+    let log = proxy.log();
+    assert!(
+        log.contains("session ends") && !log.contains("X-Amz-Signature") && !log.contains(&key.secret),
+        "{log}"
+    );
+
+    guarded(&server, &db, &key);
+}
+
+/// A local password, another user than the client's, a false server, keys that may not.
+fn guarded(server: &Server, db: &Database, key: &Key) {
+    let password = server.work_dir().join("password");
+    std::fs::write(&password, "Sesame-1\n").unwrap();
+    server.shell("chmod 600 password").succeed();
+    let arguments = ["--password-file", password.to_str().unwrap(), "--user", "app"];
+    let proxy = server.proxy(db, key, &arguments);
+    for name in ["mysql", "mariadb"] {
+        let right = client(server, &proxy, name, "whoever", "--password=Sesame-1 -e 'select current_user()'");
+        assert_eq!(right.succeed(), "app@%", "{name}");
+        let wrong = client(server, &proxy, name, "whoever", "--password=sesame -e 'select 1'").fail();
+        assert!(wrong.contains("Access denied"), "{name}: {wrong}");
+    }
+
+    let other = Database { host: "127.0.0.2".to_owned(), ..db.clone() };
+    let proxy = server.proxy(&other, key, &["--connect-to", &format!("{}:{}", db.host, db.port)]);
+    let said = client(server, &proxy, "mysql", "app", "-e 'select 1'").fail();
+    assert!(said.contains("no trusted TLS connection"), "{said}");
+
+    let stranger = server.create_user("joe", None);
+    let proxy = server.proxy(db, &stranger, &[]);
+    let said = client(server, &proxy, "mysql", "app", "-e 'select 1'").fail();
+    assert!(said.contains("Access denied for user 'app'@"), "{said}");
+    proxy.await_log("trying once more with a fresh token");
+}
