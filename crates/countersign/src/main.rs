@@ -60,7 +60,7 @@ enum Command {
     /// Finds out why a login with a token fails, and says what mends it
     Doctor(doctor::Arguments),
     /// Lets applications connect without a password, and logs in to the database with a token for each connection
-    Proxy(proxy::Arguments),
+    Proxy(Box<proxy::Arguments>),
     /// Checks, writes and explains IAM policies
     Policy(policy::Arguments),
     /// Prints what completes commands and flags in a shell
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Pam(arguments) => pam::run(&arguments),
-        Command::Proxy(arguments) => proxy::run(arguments),
+        Command::Proxy(arguments) => proxy::run(*arguments),
         Command::Token(arguments) => match token::run(arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),

@@ -12,9 +12,10 @@ use crate::*;
 #[tokio::test]
 async fn a_false_server_is_refused_before_anything_secret_is_sent() {
     let (ca, other) = (Ca::new(), Ca::new());
-    for (tls, said) in
-        [(other.server("localhost"), "invalid peer certificate"), (ca.server("other.example.com"), "other.example.com")]
-    {
+    for (tls, said) in [
+        (other.server("localhost"), "invalid peer certificate"),
+        (ca.server("other.example.com"), "other.example.com"),
+    ] {
         let (listener, address) = listener().await;
         let proxy = Proxy::start(settings(&ca, Engine::PostgreSql, address, &Source::default()));
         let middle = tokio::spawn(async move {
