@@ -22,8 +22,8 @@ mod token;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
-/// IAM database authentication for PostgreSQL that you run yourself: the tokens, policies, SQL and AWS CLI commands of
-/// Amazon RDS, checked by the database server itself.
+/// IAM database authentication for PostgreSQL, MySQL and MariaDB that you run yourself: the tokens, policies, SQL and AWS CLI
+/// commands of Amazon RDS, checked by the database server itself; and the client tools for both.
 #[derive(Debug, Parser)]
 #[command(name = "countersign", version, propagate_version = true, after_help = EXAMPLES)]
 struct Cli {
