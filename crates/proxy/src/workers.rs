@@ -11,6 +11,10 @@ use crate::session::run;
 use crate::shared::{Seat, Shared};
 use crate::stream::Accepted;
 
+/// How many connections a thread takes before the next is put to use. Connections that share a thread share its wake-ups:
+/// a few busy ones are served with fewer switches by one thread than by several, and one is far from its limit with them.
+const TOGETHER: usize = 8;
+
 /// A connection on its way to a thread.
 struct Arrived {
     seat: Seat,
@@ -60,7 +64,8 @@ impl Workers {
         Ok((Self(workers), threads))
     }
 
-    /// Gives a connection to the thread that has the fewest.
+    /// Gives a connection to the first thread that has room for one more of those that go [`TOGETHER`]; when all have as
+    /// many, to the one that has the fewest.
     pub(crate) fn serve(
         &self,
         shared: &Arc<Shared>,
@@ -69,12 +74,40 @@ impl Workers {
         local: bool,
         startup: OwnedSemaphorePermit,
     ) {
-        let least = self.0.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
-        let Some(worker) = least else { return };
+        let loads = self.0.iter().map(|worker| worker.connections.load(Ordering::Relaxed));
+        let Some(worker) = choose(loads).and_then(|chosen| self.0.get(chosen)) else { return };
         worker.connections.fetch_add(1, Ordering::Relaxed);
         let seat = Seat::new(shared.clone(), worker.connections.clone(), client, local);
         if worker.inbox.send(Arrived { seat, accepted, startup }).is_err() {
             tracing::error!("a thread of the proxy has ended");
         }
+    }
+}
+
+/// Which of threads with so many connections takes the next one.
+fn choose(loads: impl Iterator<Item = usize> + Clone) -> Option<usize> {
+    let room = loads.clone().position(|load| load < TOGETHER);
+    room.or_else(|| loads.enumerate().min_by_key(|(_, load)| *load).map(|(number, _)| number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_fill_up_and_then_share() {
+        let mut loads = [0; 3];
+        let mut order = Vec::new();
+        for _ in 0..3 * TOGETHER + 6 {
+            let chosen = choose(loads.iter().copied()).unwrap();
+            loads[chosen] += 1;
+            order.push(chosen);
+        }
+        assert_eq!(order[..TOGETHER], [0; TOGETHER]);
+        assert_eq!(order[TOGETHER..2 * TOGETHER], [1; TOGETHER]);
+        assert_eq!(loads, [TOGETHER + 2; 3]);
+        // What ended makes room where it was.
+        assert_eq!(choose([9, 7, 30].into_iter()), Some(1));
+        assert_eq!(choose(std::iter::empty()), None);
     }
 }
