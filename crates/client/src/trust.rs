@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::Host;
+use crate::api::EndpointUrls;
 use crate::http::{self, Client, HttpError};
 
 /// Amazon's authorities for databases in all regions; see `data/README.md`.
@@ -160,8 +161,22 @@ pub enum TrustError {
     },
 }
 
+/// [`choose`], with the endpoint for RDS that environment or profile configure as the truststore: `countersign env` sets it.
+///
+/// # Errors
+/// [`TrustError`].
+pub async fn configured(
+    host: &Host,
+    region: &Region,
+    ca_bundle: Option<&Path>,
+    profile: Option<&str>,
+) -> Result<Bundle, TrustError> {
+    let urls = EndpointUrls::configured(profile, region).await;
+    choose(host, region, ca_bundle, urls.rds.as_deref()).await
+}
+
 /// The authorities that vouch for `host`: those in the file `ca_bundle`; else Amazon's for a host of Amazon RDS; else those that
-/// the Countersign at `truststore` ([`truststore`]) has for `region`.
+/// the Countersign at the URL `truststore` has for `region`.
 ///
 /// # Errors
 /// [`TrustError`].
@@ -193,15 +208,6 @@ pub async fn choose(
     }
     Bundle::from_pem(&String::from_utf8_lossy(&answer.body), &format!("`{}`", http::shown(&url)))
         .map_err(TrustError::from)
-}
-
-/// Where a Countersign has its certificates: the endpoint for RDS that the environment sets, as `countersign env` does.
-/// `variable` reads a variable.
-pub fn truststore(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let ignored =
-        variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|v| v.eq_ignore_ascii_case("true"));
-    let set = |name| variable(name).filter(|value| !value.is_empty());
-    (!ignored).then(|| set("AWS_ENDPOINT_URL_RDS").or_else(|| set("AWS_ENDPOINT_URL"))).flatten()
 }
 
 #[cfg(test)]
@@ -276,21 +282,6 @@ mod tests {
     async fn certificates_do_not_come_over_the_network_without_tls() {
         let error = chosen("db.example.com", None, Some("http://countersign.example.com")).await.unwrap_err();
         assert!(error.to_string().contains("must be https"), "{error}");
-    }
-
-    #[test]
-    fn the_truststore_is_the_endpoint_for_rds() {
-        let of = |set: &[(&str, &str)]| {
-            truststore(|name| {
-                set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-            })
-        };
-        let (both, rds) = (("AWS_ENDPOINT_URL", "http://a"), ("AWS_ENDPOINT_URL_RDS", "http://b"));
-        assert_eq!(of(&[both]).as_deref(), Some("http://a"));
-        assert_eq!(of(&[both, rds]).as_deref(), Some("http://b"));
-        assert_eq!(of(&[both, ("AWS_ENDPOINT_URL_RDS", "")]).as_deref(), Some("http://a"));
-        assert_eq!(of(&[both, ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "TRUE")]), None);
-        assert_eq!(of(&[]), None);
     }
 
     #[test]

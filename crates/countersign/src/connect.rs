@@ -8,7 +8,7 @@ mod postgres;
 use crate::client::runtime;
 use crate::config::UsageError;
 use crate::target::{self, AwsArguments, TokenMaker};
-use ::client::api::{Api, EndpointUrls};
+use ::client::api::Api;
 use ::client::{Bundle, Chain, Host, trust};
 use anyhow::{Context, anyhow, ensure};
 use folder::Private;
@@ -266,9 +266,8 @@ fn is_program(file: &Path) -> bool {
 }
 
 async fn authorities(arguments: &Arguments, host: &Host, region: &Region) -> anyhow::Result<Bundle> {
-    let urls = EndpointUrls::configured(arguments.aws.profile.as_deref(), region).await;
-    let bundle = trust::choose(host, region, arguments.ca_bundle.as_deref(), urls.rds.as_deref()).await;
-    Ok(bundle?)
+    let profile = arguments.aws.profile.as_deref();
+    Ok(trust::configured(host, region, arguments.ca_bundle.as_deref(), profile).await?)
 }
 
 /// What a client program prints for its version.

@@ -6,7 +6,7 @@ use crate::logging;
 use anyhow::Context;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use client::trust::{choose, truststore};
+use client::trust;
 use client::{Chain, Endpoint, Host, region_of};
 use prometheus_client::registry::Registry;
 use proxy::{Access, Engine, Identity, Limits, Listen, Metrics, Running, Settings, SocketMode, Target};
@@ -429,13 +429,13 @@ async fn serve(plan: Plan) -> anyhow::Result<()> {
 
 /// Finds out what must be asked for: regions, authorities, where credentials come from.
 async fn targets(planned: Vec<Planned>) -> anyhow::Result<Vec<Settings>> {
-    let truststore = truststore(|name| std::env::var(name).ok());
     let mut chains: HashMap<(Option<String>, iam::Region), Arc<Chain>> = HashMap::new();
     let mut settings = Vec::new();
     for one in planned {
         let region = region_of(&one.host, one.region.as_ref(), one.profile.as_deref()).await;
         let region = region.map_err(|error| if error.is_usage() { usage(error) } else { error.into() })?;
-        let bundle = choose(&one.host, &region, one.ca_bundle.as_deref(), truststore.as_deref()).await?;
+        let bundle =
+            trust::configured(&one.host, &region, one.ca_bundle.as_deref(), one.profile.as_deref()).await?;
         let key = (one.profile.clone(), region.clone());
         let chain = match chains.get(&key) {
             Some(chain) => chain.clone(),
