@@ -3,10 +3,8 @@
 #![no_main]
 
 use bytes::{Buf as _, BytesMut};
-use gateway::mysql::{
-    Accept, AcceptError, AcceptOptions, Client, ClientAuth, ClientTls, Greet, Greeting, packet,
-};
-use gateway::{Conversation, Next};
+use gateway::mysql::{Accept, AcceptError, AcceptOptions, Client, ClientAuth, Greet, Greeting, packet};
+use gateway::{ClientTls, Conversation, Next};
 use libfuzzer_sys::fuzz_target;
 use zeroize::Zeroizing;
 

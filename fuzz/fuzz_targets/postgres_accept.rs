@@ -4,7 +4,8 @@
 
 use std::sync::LazyLock;
 
-use gateway::postgres::{Accept, AcceptError, AcceptOptions, Arrival, ClientAuth, ClientTls, Verifier};
+use gateway::ClientTls;
+use gateway::postgres::{Accept, AcceptError, AcceptOptions, Arrival, ClientAuth, Verifier};
 use libfuzzer_sys::fuzz_target;
 
 use crate::conversation::{Peer, talk};

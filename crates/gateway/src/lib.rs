@@ -35,6 +35,18 @@ pub trait Conversation {
     ) -> Result<Next<Self::Outcome>, Self::Error>;
 }
 
+/// Whether there is TLS for clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientTls {
+    /// No; they go on without if they want to.
+    Off,
+    /// If they ask for it.
+    Offered,
+    /// Nobody begins a session without. PostgreSQL's request to cancel is taken without all the same, as its server does: older
+    /// clients have no other.
+    Required,
+}
+
 /// What a [`Conversation`] waits for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next<T> {

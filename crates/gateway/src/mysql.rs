@@ -18,7 +18,7 @@ mod password;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Accept, AcceptError, AcceptOptions, ClientAuth, ClientTls};
+pub use accept::{Accept, AcceptError, AcceptOptions, ClientAuth};
 pub use capability::Capabilities;
 pub use client::Client;
 pub use greeting::{Greet, GreetError, Greeting};

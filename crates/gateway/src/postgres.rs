@@ -41,7 +41,7 @@ mod report;
 mod scram;
 mod startup;
 
-pub use self::accept::{Accept, AcceptError, AcceptOptions, Arrival, ClientAuth, ClientTls};
+pub use self::accept::{Accept, AcceptError, AcceptOptions, Arrival, ClientAuth};
 pub use self::login::{Cancel, Login, LoginError, ProtocolError, Session};
 pub use self::message::Malformed;
 pub use self::report::{ServerError, error_response};

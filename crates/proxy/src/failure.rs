@@ -109,3 +109,15 @@ impl Failure {
         Self { told: Told::Nothing, ..self }
     }
 }
+
+/// Why an attempt to log in failed, and whether another token may help.
+pub(crate) struct Refused {
+    pub(crate) failure: Failure,
+    pub(crate) by_token: bool,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self { failure, by_token: false }
+    }
+}

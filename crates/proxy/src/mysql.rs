@@ -8,8 +8,8 @@ use aws_credential_types::Credentials;
 use bytes::{Bytes, BytesMut};
 use client::connection::{Reached, TalkError, talk};
 use gateway::mysql::{
-    Accept, AcceptError, AcceptOptions, Client, ClientAuth, ClientTls, Greet, GreetError, Greeting, Login,
-    LoginError, Session, error_packet, packet,
+    Accept, AcceptError, AcceptOptions, Client, ClientAuth, Greet, GreetError, Greeting, Login, LoginError,
+    Session, error_packet, packet,
 };
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
-use crate::failure::{Failure, Reason, Told};
+use crate::failure::{Failure, Reason, Refused, Told};
 use crate::postgres::random;
 use crate::session::{Started, client_side, farewell, secure_client, server_side};
 use crate::shared::{Seat, Shared};
@@ -137,11 +137,7 @@ async fn accept(
     greeting: &Greeting,
 ) -> Result<(ClientStream, Client), Failure> {
     let access = &seat.shared.settings.access;
-    let tls = match seat.shared.tls {
-        None => ClientTls::Off,
-        Some(_) if access.tls_required(seat.local) => ClientTls::Required,
-        Some(_) => ClientTls::Offered,
-    };
+    let tls = seat.client_tls();
     let auth = match &access.password {
         None => ClientAuth::Open,
         Some(password) => {
@@ -236,18 +232,6 @@ async fn again(
 ) -> Result<(Greeted, Zeroizing<String>), Failure> {
     let made = shared.tokens.make_after(refused, user, &shared.metrics).await?;
     Ok((greet(shared).await?, made.token))
-}
-
-/// Why an attempt failed, and whether another token may help.
-struct Refused {
-    failure: Failure,
-    by_token: bool,
-}
-
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
-        Self { failure, by_token: false }
-    }
 }
 
 async fn attempt(

@@ -7,9 +7,10 @@ use std::time::Instant;
 use aws_lc_rs::rand;
 use bytes::{Bytes, BytesMut};
 use client::connection::{Reached, TalkError, talk};
+use gateway::ClientTls;
 use gateway::postgres::{
-    Accept, AcceptError, AcceptOptions, Arrival, Cancel, CancelKey, ClientAuth, ClientTls, Login, LoginError,
-    Session, Startup, Verifier, error_response,
+    Accept, AcceptError, AcceptOptions, Arrival, Cancel, CancelKey, ClientAuth, Login, LoginError, Session,
+    Startup, Verifier, error_response,
 };
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -18,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
 use crate::access::{Access, AccessError};
-use crate::failure::{Failure, Reason, Told};
+use crate::failure::{Failure, Reason, Refused, Told};
 use crate::session::{Started, client_side, farewell, secure_client, server_side};
 use crate::shared::{Seat, Shared};
 use crate::stream::{ClientStream, Socket};
@@ -120,11 +121,7 @@ async fn accept(
         Failure::new(Reason::ClientProtocol, format!("the connection with the client broke: {error}"))
             .silent()
     };
-    let tls = match shared.tls {
-        None => ClientTls::Off,
-        Some(_) if shared.settings.access.tls_required(seat.local) => ClientTls::Required,
-        Some(_) => ClientTls::Offered,
-    };
+    let tls = seat.client_tls();
     let mut on_tls = false;
     if tls != ClientTls::Off
         && let ClientStream::Plain(Socket::Tcp(socket)) = &stream
@@ -220,18 +217,6 @@ async fn attempts(shared: &Shared, startup: &Startup, user: &str) -> Result<(Log
             tracing::warn!(proxy, user, "no fresh token: {}", error.message);
             Err(refused)
         }
-    }
-}
-
-/// Why an attempt failed, and whether another token may help.
-struct Refused {
-    failure: Failure,
-    by_token: bool,
-}
-
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
-        Self { failure, by_token: false }
     }
 }
 

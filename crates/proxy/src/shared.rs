@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use gateway::ClientTls;
 use gateway::postgres::CancelKey;
 use rustls::ServerConfig;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -199,6 +200,15 @@ impl Seat {
     /// The client's host, as a refusal names it.
     pub(crate) fn host(&self) -> String {
         self.client.map_or_else(|| "localhost".to_owned(), |address| address.ip().to_canonical().to_string())
+    }
+
+    /// Whether there is TLS for this client.
+    pub(crate) fn client_tls(&self) -> ClientTls {
+        match self.shared.tls {
+            None => ClientTls::Off,
+            Some(_) if self.shared.settings.access.tls_required(self.local) => ClientTls::Required,
+            Some(_) => ClientTls::Offered,
+        }
     }
 
     /// What lets the sweep and the end see it.

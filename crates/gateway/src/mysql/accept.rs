@@ -13,7 +13,7 @@ use super::packet::{
     AUTH_SWITCH, MORE_DATA, Payload, ProtocolError, framed_error, printable, put_packet, take_packet,
 };
 use super::password::Method;
-use crate::{Conversation, Next};
+use crate::{ClientTls, Conversation, Next};
 
 /// What a client with `caching_sha2_password` is told when its answer did, before the OK.
 const FAST_AUTH_SUCCESS: u8 = 3;
@@ -30,17 +30,6 @@ pub struct AcceptOptions {
     pub auth: ClientAuth,
     /// The challenge: random bytes, others for each connection. They are made printable, as MySQL's are.
     pub scramble: [u8; 20],
-}
-
-/// Whether a client gets TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientTls {
-    /// No.
-    Off,
-    /// If it wants.
-    Offered,
-    /// It must want.
-    Required,
 }
 
 /// What a client must know.

@@ -10,7 +10,7 @@ use super::client::Answer;
 use super::packet::{Fields, put_integer, put_packet};
 use super::password::{Method, native_proof, sha2_proof};
 use super::*;
-use crate::{Conversation, Next};
+use crate::{ClientTls, Conversation, Next};
 
 /// The first packets of MySQL 9.7.4, MariaDB 10.11.19 and MariaDB 11.8.9, without their headers.
 const MYSQL_9: &str = "0a392e372e342d32000a0000003c576e6f6c40103e00ffffff0200ffdf1500000000000000000000066c7e0a0416302751\

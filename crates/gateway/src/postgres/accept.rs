@@ -8,7 +8,7 @@ use super::message::{Malformed, Message, put, split_number, split_string, take};
 use super::report::error_response;
 use super::scram::{Exchange, ScramError, Verifier};
 use super::startup::{CancelKey, First, FirstError, Startup, StartupError, take_first};
-use crate::{Conversation, Next};
+use crate::{ClientTls, Conversation, Next};
 
 /// What PostgreSQL takes for a message of SCRAM.
 const MAX_SASL: usize = 4 + 1024;
@@ -29,17 +29,6 @@ pub struct AcceptOptions {
     pub auth: ClientAuth,
     /// Whether the connection is in TLS already, because the client began with it (`sslnegotiation=direct`).
     pub on_tls: bool,
-}
-
-/// Whether there is TLS for clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientTls {
-    /// No; they go on without if they want to.
-    Off,
-    /// If they ask for it.
-    Offered,
-    /// Nobody begins a session without. A request to cancel is taken without all the same, as PostgreSQL does: older clients have no other.
-    Required,
 }
 
 /// What clients have to prove.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::{Conversation, Next};
+use crate::{ClientTls, Conversation, Next};
 
 /// How a conversation ended with a peer that said all it had to say.
 #[derive(Debug, PartialEq)]
