@@ -40,17 +40,15 @@ fn run(
                 None => return (Some(Ok(Next::Read)), output),
             },
             Ok(Next::StartTls) => {
-                assert!(input.is_empty());
                 // What is no TLS ends it, whether it came with the request or after.
-                match (pieces.next(), inside.take()) {
-                    (None, Some(inside)) => pieces = inside.chunks(size),
+                match (input.is_empty() && pieces.next().is_none(), inside.take()) {
+                    (true, Some(inside)) => pieces = inside.chunks(size),
                     (_, inside) => {
                         assert!(inside.is_some());
                         return (None, output);
                     }
                 }
             }
-            Err(AcceptError::Protocol(gateway::mysql::ProtocolError::BeforeTls)) => return (None, output),
             end => return (Some(end), output),
         }
     }

@@ -87,6 +87,7 @@ fn clients(flavor: Flavor) {
     );
 
     guarded(&server, &db, &key);
+    secured(&server, &db, &key);
 }
 
 /// A local password, another user than the client's, a false server, keys that may not.
@@ -113,4 +114,45 @@ fn guarded(server: &Server, db: &Database, key: &Key) {
     let said = client(server, &proxy, "mysql", "app", "-e 'select 1'").fail();
     assert!(said.contains("Access denied for user 'app'@"), "{said}");
     proxy.await_log("trying once more with a fresh token");
+}
+
+/// TLS from clients: demanded on other addresses than loopback, with a password or with a certificate of theirs.
+fn secured(server: &Server, db: &Database, key: &Key) {
+    let make = "set -e; exec 2>&1; ec='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+        openssl req -x509 $ec -keyout proxy.key -out proxy.pem -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost
+        openssl req -x509 $ec -keyout ca.key -out ca.pem -days 2 -subj /CN=clients
+        openssl req $ec -keyout app.key -out app.csr -subj /CN=app
+        echo extendedKeyUsage=clientAuth > app.ext
+        openssl x509 -req -in app.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile app.ext -out app.pem";
+    server.shell(make).succeed();
+    let to = format!("{}:{}", db.host, db.port);
+    let bundle = server.bundle(&db.region);
+    let everywhere = ["--listen", "0.0.0.0:0", "--to", &to, "--engine", "mysql", "--region", &db.region];
+    let tls =
+        ["--ca-bundle", bundle.to_str().unwrap(), "--tls-certificate", "proxy.pem", "--tls-key", "proxy.key"];
+    let proxy = |demanded: &[&str]| server.proxy_with(key, &[&everywhere[..], &tls, demanded].concat());
+    let log_in = |name: &str, proxy: &Proxy, rest: &str| {
+        let verified = match name {
+            "mysql" => "--ssl-mode=VERIFY_IDENTITY --ssl-ca=proxy.pem",
+            _ => "--ssl-verify-server-cert --ssl-ca=proxy.pem",
+        };
+        let port = proxy.port;
+        server.shell(&format!(
+            "{name} --no-defaults --protocol=TCP --host=localhost --port={port} --user=app {verified} -BNe 'select current_user()' {rest}"
+        ))
+    };
+    let by_password = proxy(&["--password-file", "password"]);
+    for name in ["mysql", "mariadb"] {
+        assert_eq!(log_in(name, &by_password, "--password=Sesame-1").succeed(), "app@%", "{name}");
+        log_in(name, &by_password, "--password=sesame").fail_with("Access denied");
+    }
+    let plain = log_in("mysql", &by_password, "--password=Sesame-1 --ssl-ca= --ssl-mode=DISABLED").fail();
+    assert!(plain.contains("3159"), "{plain}");
+
+    let by_certificate = proxy(&["--client-ca", "ca.pem"]);
+    for name in ["mysql", "mariadb"] {
+        let own = "--ssl-cert=app.pem --ssl-key=app.key";
+        assert_eq!(log_in(name, &by_certificate, own).succeed(), "app@%", "{name}");
+        assert!(!log_in(name, &by_certificate, "").ok(), "{name}: without a certificate");
+    }
 }

@@ -52,8 +52,9 @@ pub enum ClientTls {
 pub enum Next<T> {
     /// More bytes from the peer, then [`Conversation::advance`].
     Read,
-    /// TLS: as its client where the peer is a server, as its server where the peer is a client. Bytes that came before it
-    /// are not part of it: `input` must be empty. Then [`Conversation::advance`].
+    /// TLS: as its client where the peer is a server, as its server where the peer is a client. What is left in `input` is the
+    /// beginning of it: a client of MySQL's does not wait for an answer before it begins. It goes to TLS, and is never read as
+    /// anything else. Then [`Conversation::advance`], with what came inside.
     StartTls,
     /// It is over, and came to this.
     Done(T),

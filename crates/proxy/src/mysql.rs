@@ -150,7 +150,7 @@ async fn accept(
     loop {
         match talk(&mut accept, &mut stream, input).await {
             Ok(Reached::End(client)) => return Ok((stream, client)),
-            Ok(Reached::Tls) => stream = secure_client(seat, stream).await?,
+            Ok(Reached::Tls) => stream = secure_client(seat, stream, input).await?,
             Err(error) => {
                 let reason = match &error {
                     TalkError::Ended(AcceptError::TlsRequired) => Reason::ClientTls,

@@ -130,7 +130,7 @@ async fn accept(
         on_tls = socket.peek(&mut first).await.map_err(broken)? == 1 && first == [HANDSHAKE];
     }
     if on_tls {
-        stream = secure_client(seat, stream).await?;
+        stream = secure_client(seat, stream, input).await?;
         if let ClientStream::Tls(stream) = &stream
             && stream.get_ref().1.alpn_protocol() != Some(ALPN)
         {
@@ -144,7 +144,7 @@ async fn accept(
     loop {
         match talk(&mut accept, &mut stream, input).await {
             Ok(Reached::End(arrival)) => return Ok((stream, arrival)),
-            Ok(Reached::Tls) => stream = secure_client(seat, stream).await?,
+            Ok(Reached::Tls) => stream = secure_client(seat, stream, input).await?,
             Err(error) => {
                 let reason = match &error {
                     TalkError::Ended(AcceptError::TlsRequired) => Reason::ClientTls,

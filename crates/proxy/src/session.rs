@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rustls::Connection;
+use rustls::{Connection, ServerConnection};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -68,16 +68,34 @@ async fn start(seat: &mut Seat, accepted: Accepted) -> Option<Started> {
     })
 }
 
-/// TLS with a client.
-pub(crate) async fn secure_client(seat: &Seat, stream: ClientStream) -> Result<ClientStream, Failure> {
+/// TLS with a client, of which `early` is the beginning that has been read already.
+pub(crate) async fn secure_client(
+    seat: &Seat,
+    stream: ClientStream,
+    early: &mut BytesMut,
+) -> Result<ClientStream, Failure> {
     let failed = |why: &dyn std::fmt::Display| {
         Failure::new(Reason::ClientTls, format!("TLS with the client failed: {why}")).silent()
     };
     let (ClientStream::Plain(socket), Some(config)) = (stream, seat.shared.tls.clone()) else {
         return Err(failed(&"there is none to begin"));
     };
-    let secured = TlsAcceptor::from(config).accept(socket).await.map_err(|error| failed(&error))?;
+    let mut taken = Ok(());
+    let accept = TlsAcceptor::from(config).accept_with(socket, |tls| taken = take_early(tls, early));
+    taken.map_err(|error| failed(&error))?;
+    let secured = accept.await.map_err(|error| failed(&error))?;
     Ok(ClientStream::Tls(Box::new(secured)))
+}
+
+/// Has TLS read what came before it began, and answer it if it is whole: there may be nothing more to wait for.
+fn take_early(tls: &mut ServerConnection, early: &mut BytesMut) -> io::Result<()> {
+    let mut rest = early.as_ref();
+    while !rest.is_empty() {
+        tls.read_tls(&mut rest)?;
+        tls.process_new_packets().map_err(io::Error::other)?;
+    }
+    early.clear();
+    Ok(())
 }
 
 /// Says last words to a client, and waits a moment for it to read them: a connection that is closed over bytes that were

@@ -161,8 +161,8 @@ impl Accept {
                 let text = format!("Access denied for user '{user}'@'{host}' (using password: {used})");
                 (1045, Some(b"28000"), text)
             }
-            // It waits for TLS, or for nothing.
-            AcceptError::Protocol(ProtocolError::BeforeTls | ProtocolError::Over) => return,
+            // It waits for nothing any more.
+            AcceptError::Protocol(ProtocolError::Over) => return,
             AcceptError::Protocol(ProtocolError::TooLong(_)) => {
                 (1153, Some(b"08S01"), "Got a packet bigger than 'max_allowed_packet' bytes".to_owned())
             }
@@ -197,9 +197,7 @@ impl Accept {
             let done = match mem::replace(&mut self.state, State::Over) {
                 State::Start | State::Over => return Err(ProtocolError::Over.into()),
                 State::Greeted if self.asks_for_tls(&payload)? => {
-                    if !input.is_empty() {
-                        return Err(ProtocolError::BeforeTls.into());
-                    }
+                    // What follows in `input` is TLS already.
                     self.tls = true;
                     self.state = State::Greeted;
                     return Ok(Next::StartTls);

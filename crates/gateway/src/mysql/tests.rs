@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::capability::Capabilities;
-use super::client::Answer;
+use super::client::{Answer, FIXED};
 use super::packet::{Fields, put_integer, put_packet};
 use super::password::{Method, native_proof, sha2_proof};
 use super::*;
@@ -413,13 +413,22 @@ fn tls_that_is_required_must_be_asked_for() {
 }
 
 #[test]
-fn nothing_comes_between_a_request_for_tls_and_tls() {
+fn what_follows_a_request_for_tls_is_tls() {
     let mut client = Client::new("app", None);
     client.capabilities = client.capabilities | Capabilities::SSL;
-    let request = packet(1, &client.print_fixed());
-    let (error, sent) = accept_error(open(ClientTls::Offered), &[&request[..], &[0x16]].concat());
-    assert!(error == ProtocolError::BeforeTls.into() && sent.is_empty());
-    // Nor is a name told in the clear.
+    let mut accept = Accept::new(&greeting(MYSQL_9), open(ClientTls::Offered));
+    let (mut input, mut sent) = (BytesMut::new(), BytesMut::new());
+    assert!(matches!(accept.advance(&mut input, &mut sent), Ok(Next::Read)));
+    sent.clear();
+    // A client does not wait for a word of the server's before it begins TLS.
+    input.extend_from_slice(&packet(1, &client.print_fixed()));
+    input.extend_from_slice(&answer(client.clone(), b""));
+    let left = input.split_off(4 + FIXED);
+    input.unsplit(left.clone());
+    assert!(matches!(accept.advance(&mut input, &mut sent), Ok(Next::StartTls)));
+    // Whatever it is, it is left to TLS.
+    assert!(input == left && sent.is_empty());
+    // No name is told in the clear.
     let (error, _) = accept_error(open(ClientTls::Offered), &answer(client.clone(), b"secret"));
     assert!(matches!(error, AcceptError::Protocol(ProtocolError::Malformed(_))));
     // Where no TLS is shown, nothing asks for it.

@@ -22,7 +22,7 @@ fn private(folder: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
-fn identity(folder: &Path, ca: &Ca) -> Identity {
+pub(super) fn identity(folder: &Path, ca: &Ca) -> Identity {
     let (certificate, key) = ca.issue("localhost");
     Identity::read(&private(folder, "cert.pem", &certificate), &private(folder, "key.pem", &key)).unwrap()
 }

@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
+use client::connection::server_name;
+use rustls::ClientConnection;
 use tokio::io::AsyncWriteExt;
 
+use super::access::identity;
 use super::kit::*;
 use crate::*;
 
@@ -97,4 +100,41 @@ async fn hostile_clients_hold_nothing() {
     proxy.await_metric("refused_total", r#"reason="client-protocol""#, 4.0).await;
     server.abort();
     assert_eq!(proxy.end().await, 0);
+}
+
+/// Clients send their request for TLS and begin TLS at once: both may come in one piece.
+#[tokio::test]
+async fn a_client_does_not_wait_before_it_begins_tls() {
+    let ca = Ca::new();
+    let (listener, address) = listener().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(&ca, Engine::MySql, address, &Source::default());
+    settings.access = Access::read(Some(identity(folder.path(), &ca)), None, None).unwrap();
+    let proxy = Proxy::start(settings);
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&greeting()).await.unwrap();
+        stream
+    };
+    let (mut client, _server) = tokio::join!(proxy.connect(), server);
+    let header = read_exactly(&mut client, 4).await;
+    read_exactly(&mut client, usize::from(header[0])).await;
+
+    let mut tls =
+        ClientConnection::new(ca.bundle().client_config().unwrap(), server_name("localhost").unwrap())
+            .unwrap();
+    // PROTOCOL_41, SSL, SECURE_CONNECTION, PLUGIN_AUTH; 16 MiB; utf8mb4.
+    let capabilities: u32 = 0x200 | 0x800 | 0x8000 | 0x8_0000;
+    let mut first = [&[32, 0, 0, 1], &capabilities.to_le_bytes()[..], &[0, 0, 0, 1, 45], &[0; 23]].concat();
+    tls.write_tls(&mut first).unwrap();
+    client.write_all(&first).await.unwrap();
+    let mut client = client.into_std().unwrap();
+    client.set_nonblocking(false).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let secured = tokio::task::spawn_blocking(move || {
+        while tls.is_handshaking() {
+            tls.complete_io(&mut client).expect("TLS with the proxy");
+        }
+    });
+    soon(secured).await.unwrap();
 }
