@@ -245,24 +245,17 @@ fn psql_logs_in_whatever_the_names_and_the_environment() {
     nothing_is_left(&server);
 }
 
+/// `connect` with psql that prints values alone.
+fn connect_psql(server: &Server, db: &Database) -> Command {
+    let port = db.port.to_string();
+    let to = ["postgres", "--host", &db.host, "--port", &port, "--user", "app", "--database", "postgres"];
+    connect(server, &[&to[..], &["--", "-XAtq"]].concat())
+}
+
 #[test]
 fn psql_has_the_token_in_a_private_file_and_reads_it_again() {
     let (server, db) = postgres("app");
-    let port = db.port.to_string();
-    let arguments = [
-        "postgres",
-        "--host",
-        &db.host,
-        "--port",
-        &port,
-        "--user",
-        "app",
-        "--database",
-        "postgres",
-        "--",
-        "-XAtq",
-    ];
-    let mut shell = Shell::start(connect(&server, &arguments));
+    let mut shell = Shell::start(connect_psql(&server, &db));
     let first = shell.ask("select pg_backend_pid();");
     let client = shell.client();
     has_no_token(client);
@@ -291,27 +284,13 @@ fn psql_has_the_token_in_a_private_file_and_reads_it_again() {
 #[test]
 fn whatever_ends_it_nothing_is_left() {
     let (server, db) = postgres("app");
-    let port = db.port.to_string();
-    let arguments = [
-        "postgres",
-        "--host",
-        &db.host,
-        "--port",
-        &port,
-        "--user",
-        "app",
-        "--database",
-        "postgres",
-        "--",
-        "-XAtq",
-    ];
     for (signal, to_client, code) in [
         (Signal::TERM, false, 143),
         (Signal::HUP, false, 129),
         (Signal::KILL, true, 137),
         (Signal::TERM, true, 143),
     ] {
-        let mut shell = Shell::start(connect(&server, &arguments));
+        let mut shell = Shell::start(connect_psql(&server, &db));
         assert_eq!(shell.ask("select 1;"), "1");
         let pid = if to_client { shell.client() } else { shell.pid() };
         shell.signal(pid, signal);
@@ -321,7 +300,7 @@ fn whatever_ends_it_nothing_is_left() {
     }
 
     // Ctrl-C is the client's: a script of psql ends with its statement, and psql says with which code.
-    let mut shell = Shell::start(connect(&server, &arguments));
+    let mut shell = Shell::start(connect_psql(&server, &db));
     shell.send("\\echo asleep");
     assert_eq!(shell.ask("select pg_sleep(60);"), "asleep");
     let asleep =

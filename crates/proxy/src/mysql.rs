@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Reason, Refused, Told};
 use crate::postgres::random;
-use crate::session::{Started, client_side, farewell, secure_client, server_side};
+use crate::session::{Started, client_side, converse, farewell, server_side};
 use crate::shared::{Seat, Shared};
 use crate::stream::{ClientStream, Socket};
 
@@ -132,7 +132,7 @@ async fn greet(shared: &Shared) -> Result<Greeted, Failure> {
 
 async fn accept(
     seat: &Seat,
-    mut stream: ClientStream,
+    stream: ClientStream,
     input: &mut BytesMut,
     greeting: &Greeting,
 ) -> Result<(ClientStream, Client), Failure> {
@@ -147,24 +147,12 @@ async fn accept(
     let scramble =
         random().map_err(|error| Failure::new(Reason::LocalPassword, error.to_string()).silent())?;
     let mut accept = Accept::new(greeting, AcceptOptions { tls, auth, scramble });
-    loop {
-        match talk(&mut accept, &mut stream, input).await {
-            Ok(Reached::End(client)) => return Ok((stream, client)),
-            Ok(Reached::Tls) => stream = secure_client(seat, stream, input).await?,
-            Err(error) => {
-                let reason = match &error {
-                    TalkError::Ended(AcceptError::TlsRequired) => Reason::ClientTls,
-                    TalkError::Ended(AcceptError::Denied { .. }) => Reason::LocalPassword,
-                    _ => Reason::ClientProtocol,
-                };
-                // The conversation has said why.
-                if matches!(error, TalkError::Ended(_)) {
-                    farewell(&mut stream, &[]).await;
-                }
-                return Err(Failure::new(reason, error.to_string()).silent());
-            }
-        }
-    }
+    converse(seat, stream, input, &mut accept, |error| match error {
+        AcceptError::TlsRequired => Reason::ClientTls,
+        AcceptError::Denied { .. } => Reason::LocalPassword,
+        _ => Reason::ClientProtocol,
+    })
+    .await
 }
 
 type LoggedIn = (TlsStream<TcpStream>, BytesMut, Session);

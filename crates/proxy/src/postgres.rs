@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::access::{Access, AccessError};
 use crate::failure::{Failure, Reason, Refused, Told};
-use crate::session::{Started, client_side, farewell, secure_client, server_side};
+use crate::session::{Started, client_side, converse, farewell, secure_client, server_side};
 use crate::shared::{Seat, Shared};
 use crate::stream::{ClientStream, Socket};
 
@@ -141,24 +141,12 @@ async fn accept(
     let auth =
         shared.passwords.auth().map_err(|error| Failure::new(Reason::LocalPassword, error.to_string()))?;
     let mut accept = Accept::new(AcceptOptions { tls, auth, on_tls });
-    loop {
-        match talk(&mut accept, &mut stream, input).await {
-            Ok(Reached::End(arrival)) => return Ok((stream, arrival)),
-            Ok(Reached::Tls) => stream = secure_client(seat, stream, input).await?,
-            Err(error) => {
-                let reason = match &error {
-                    TalkError::Ended(AcceptError::TlsRequired) => Reason::ClientTls,
-                    TalkError::Ended(AcceptError::WrongPassword { .. }) => Reason::LocalPassword,
-                    _ => Reason::ClientProtocol,
-                };
-                // The conversation has said why.
-                if matches!(error, TalkError::Ended(_)) {
-                    farewell(&mut stream, &[]).await;
-                }
-                return Err(Failure::new(reason, error.to_string()).silent());
-            }
-        }
-    }
+    converse(seat, stream, input, &mut accept, |error| match error {
+        AcceptError::TlsRequired => Reason::ClientTls,
+        AcceptError::WrongPassword { .. } => Reason::LocalPassword,
+        _ => Reason::ClientProtocol,
+    })
+    .await
 }
 
 /// A login that succeeded.

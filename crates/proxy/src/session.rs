@@ -4,6 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use client::connection::{Reached, TalkError, talk};
+use gateway::Conversation;
 use rustls::{Connection, ServerConnection};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -66,6 +68,33 @@ async fn start(seat: &mut Seat, accepted: Accepted) -> Option<Started> {
         seat.refused(&failure);
         None
     })
+}
+
+/// Runs the start-up of a client to its end, with TLS where it asks for it. `reason` classes what the conversation ends with
+/// otherwise; it has told the client then.
+pub(crate) async fn converse<C: Conversation>(
+    seat: &Seat,
+    mut stream: ClientStream,
+    input: &mut BytesMut,
+    conversation: &mut C,
+    reason: impl Fn(&C::Error) -> Reason,
+) -> Result<(ClientStream, C::Outcome), Failure> {
+    loop {
+        let error = match talk(conversation, &mut stream, input).await {
+            Ok(Reached::End(outcome)) => return Ok((stream, outcome)),
+            Ok(Reached::Tls) => {
+                stream = secure_client(seat, stream, input).await?;
+                continue;
+            }
+            Err(error) => error,
+        };
+        let mut class = Reason::ClientProtocol;
+        if let TalkError::Ended(error) = &error {
+            class = reason(error);
+            farewell(&mut stream, &[]).await;
+        }
+        return Err(Failure::new(class, error.to_string()).silent());
+    }
 }
 
 /// TLS with a client, of which `early` is the beginning that has been read already.
